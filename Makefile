@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Longhaul: `make help` lists the targets. Objects go to build/<variant>/, never beside sources.
+
+CC         ?= gcc
+CLANG      ?= clang
+VARIANT    ?= release
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+PYTEST     := /usr/bin/python3 -B -m pytest
+PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0
+
+O          := build/$(VARIANT)
+FOLDERS    := lib frob tunnel
+SOURCES    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
+HEADERS    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.h)))
+UNIT       := $(sort $(wildcard tests/unit/test_*.c))
+FUZZ       := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+
+VERSION    := $(shell cat VERSION)
+WARN       := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
+              -Wpointer-arith -Wwrite-strings -Wno-unused-parameter
+CPPFLAGS   += -I. -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"'
+CFLAGS     ?= -O2 -g
+CFLAGS_ALL  = -std=gnu11 $(WARN) $(CFLAGS) -fno-strict-aliasing -fstack-protector-strong -pthread $(PKG_CFLAGS) $(SANITIZE)
+LDLIBS_ALL  = $(PKG_LIBS) -lpthread $(LDLIBS)
+
+ifeq ($(VARIANT),asan)
+SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS     := -O1 -g
+else ifeq ($(VARIANT),tsan)
+SANITIZE   := -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS     := -O1 -g
+else ifeq ($(VARIANT),clang)
+CC         := $(CLANG)
+else ifeq ($(VARIANT),fuzz)
+CC         := $(CLANG)
+SANITIZE   := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS     := -O1 -g
+endif
+
+# pkg-config runs only when something is compiled, so that `make help` and `make deps` need nothing.
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+
+ifeq ($(V),1)
+Q          :=
+say         = @:
+else
+Q          := @
+say         = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+OBJECTS    := $(SOURCES:%.c=$(O)/%.o)
+MAIN       := $(O)/tunnel/main.o
+LIBRARY    := $(O)/liblonghaul.a
+UNIT_BINS  := $(UNIT:%.c=$(O)/%)
+FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all help deps check check-full check-unit check-e2e lint format fuzz fuzz-build demo install uninstall clean unit-bins
+
+all: build/longhaul ## build build/longhaul (the default)
+
+build/longhaul: $(O)/longhaul
+	@mkdir -p $(@D)
+	$(Q)ln -sf $(VARIANT)/longhaul $@
+
+$(O)/longhaul: $(MAIN) $(LIBRARY)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
+$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIBRARY)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
+
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIBRARY)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
+unit-bins: $(UNIT_BINS)
+fuzz-build: $(FUZZ_BINS)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what is missing (Debian packages, as root)
+	$(Q)scripts/install-deps
+
+check: deps ## all tests: unit (plain, ASan+UBSan), end to end in network namespaces
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory check-unit
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan check-unit
+	$(Q)$(MAKE) --no-print-directory VARIANT=clang $(O:$(VARIANT)=clang)/longhaul
+	$(Q)$(MAKE) --no-print-directory check-e2e
+
+check-unit: $(UNIT_BINS) ## the unit tests of one VARIANT (release, asan, tsan, clang)
+	$(Q)for t in $(UNIT_BINS); do out=$$($$t 2>&1) || { printf '%s\n' "$$out"; echo "FAILED $$t"; exit 1; }; \
+		printf '%s\n' "$$out" | grep -E 'PASSED' | tail -n 1 | sed "s|^|$$(basename $$t): |"; done
+
+check-e2e: build/longhaul ## the end-to-end tests (root; namespaces of their own)
+	$(Q)LONGHAUL=$(CURDIR)/build/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+
+check-full: deps ## check, then end to end under ASan and TSan, long properties, five minutes of each fuzzer
+	$(Q)$(MAKE) --no-print-directory check
+	$(Q)$(MAKE) --no-print-directory VARIANT=tsan check-unit
+	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/asan/longhaul
+	$(Q)$(MAKE) --no-print-directory VARIANT=tsan build/tsan/longhaul
+	$(Q)LONGHAUL=$(CURDIR)/build/asan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+	$(Q)LONGHAUL=$(CURDIR)/build/tsan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=300
+
+FUZZ_SECONDS ?= 30
+fuzz: ## run each fuzz target FUZZ_SECONDS (30) from its seed corpus
+	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
+	$(Q)scripts/run-fuzzers build/fuzz/tests/fuzz $(FUZZ_SECONDS)
+
+lint: ## formatting, cppcheck, shellcheck, Python syntax
+	$(Q)scripts/lint
+
+format: ## rewrite the C sources in the house's format
+	$(Q)clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+demo: deps ## two sites, real traffic, the handshake before and after the frobber
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo
+
+install: all ## install the program, man pages and the systemd unit below PREFIX (/usr/local)
+	$(Q)install -D -m 755 build/longhaul $(DESTDIR)$(PREFIX)/bin/longhaul
+	$(Q)for m in doc/man/*.[158]; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|' tunnel/longhaul-tunnel@.service.in | install -D -m 644 /dev/stdin \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/longhaul-tunnel@.service
+
+uninstall: ## remove what install put there
+	$(Q)rm -f $(DESTDIR)$(PREFIX)/bin/longhaul $(DESTDIR)$(PREFIX)/lib/systemd/system/longhaul-tunnel@.service
+	$(Q)for m in doc/man/*.[158]; do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
+
+clean: ## remove build/
+	$(Q)rm -rf build
+
+-include $(OBJECTS:.o=.d) $(UNIT:%.c=$(O)/%.d) $(FUZZ:%.c=$(O)/%.d)

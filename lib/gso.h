@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* gso.h - split super-frames into wire frames, merge wire frames into super-frames */
+#ifndef LIB_GSO_H
+#define LIB_GSO_H
+
+#include "lib/packet.h"
+
+#include <sys/uio.h>
+
+/*
+ * The largest header stack that is split: Ethernet 14, two VLAN tags 8, IPv6
+ * 40, extension headers, TCP 60. A frame with more is refused, not guessed at.
+ */
+#define GSO_HDR_MAX 256
+
+/* Why a frame cannot be split. */
+enum gso_error {
+	GSO_OK,
+	GSO_UNSUPPORTED, /* an offload type we do not know (UFO, tunnels) */
+	GSO_MALFORMED,	 /* the offload header contradicts the bytes */
+};
+
+/* One wire frame of a split: hdr_len bytes of headers, then payload_len bytes. */
+struct gso_segment {
+	uint32_t hdr_len;
+	const uint8_t *payload; /* inside the super-frame; never written to by the splitter */
+	uint32_t payload_len;
+};
+
+/* A split under way. Fields are the splitter's own; read count and wire_len only. */
+struct gso_split {
+	uint32_t count;	   /* wire frames in all, >= 1 */
+	uint32_t wire_len; /* bytes of the longest of them */
+	uint32_t next;	   /* index of the next one */
+	const uint8_t *data;
+	uint32_t len;
+	uint32_t hdr_len;  /* bytes of headers copied before each segment's payload */
+	uint32_t gso_size; /* payload bytes a segment */
+	uint8_t gso_type;  /* without the ECN bit; VIRTIO_NET_HDR_GSO_NONE: passes whole */
+	bool keep_partial; /* leave the transport checksums partial */
+	struct packet p;
+	uint8_t hdr[GSO_HDR_MAX]; /* the super-frame's own headers */
+};
+
+/* Flags of gso_split_begin(). */
+#define GSO_KEEP_PARTIAL 1 /* segments carry pseudo-header sums, to be completed elsewhere */
+
+enum gso_error gso_split_begin(struct gso_split *s, const struct frame *f, unsigned flags);
+bool gso_split_next(struct gso_split *s, uint8_t *hdr, struct gso_segment *seg);
+
+/* One frame, perhaps a super-frame, as merging left it: ready for one gathered write. */
+struct gso_merged {
+	struct virtio_net_hdr vnet;
+	struct frame *head; /* the first frame: its headers lead the whole */
+	struct iovec *iov;  /* headers and payloads in order; iov[0] begins at the MAC */
+	uint32_t iovcnt;
+	uint32_t len;	   /* bytes in all */
+	uint32_t frames;   /* wire frames inside */
+	uint32_t wire_len; /* bytes of the longest of them */
+};
+
+struct gso_merge; /* storage for one batch; see gso.c */
+
+/* Flags of gso_merge_new(). */
+#define GSO_MERGE_UDP 1 /* also merge UDP datagrams (the port takes VIRTIO_NET_HDR_GSO_UDP_L4) */
+
+struct gso_merge *gso_merge_new(uint32_t max_frames, unsigned flags);
+void gso_merge_free(struct gso_merge *m);
+const struct gso_merged *gso_merge_batch(struct gso_merge *m, struct frame *frames, uint32_t n,
+					 uint32_t *count);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* packet.h - a frame with its offload metadata, and where its layers begin */
+#ifndef LIB_PACKET_H
+#define LIB_PACKET_H
+
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Missing from Debian 12's linux/virtio_net.h (kernel 6.2). */
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+#define ETH_HDR_LEN  14
+#define VLAN_TAG_LEN 4
+#define FRAME_MIN    60	   /* shortest Ethernet frame, without FCS (IEEE 802.3 3.2.8) */
+#define FRAME_MAX    65557 /* a 65535-byte IP packet behind an Ethernet header with two VLAN tags */
+
+/*
+ * A frame as every part of Longhaul hands it on: bytes from the destination
+ * MAC, VLAN tags in band, no FCS, and the offload header that tells whether
+ * its checksum is still partial and whether it is a super-frame of several
+ * wire frames. Nothing in the data path sees the one without the other.
+ */
+struct frame {
+	uint8_t *data;
+	uint32_t len;		    /* bytes at data */
+	uint32_t key;		    /* frames of different keys are never merged */
+	struct virtio_net_hdr vnet; /* host byte order, offsets from data */
+};
+
+/* A read-only window on bytes that never reads past its end. */
+struct cursor {
+	const uint8_t *base;
+	size_t len; /* bytes at base */
+	size_t pos; /* next byte to read; <= len always */
+};
+
+/* Where the layers of a frame are. Offsets count from the destination MAC. */
+struct packet {
+	uint16_t ethertype; /* of the payload, behind every VLAN tag; < 0x0600 is an LLC length */
+	uint16_t vlans;	    /* VLAN tags in front of it: 0, 1 or 2 (QinQ) */
+	uint16_t vid;	    /* VLAN identifier of the outermost tag; 0: untagged or priority tag */
+	uint16_t l3;	    /* first byte behind ethertype */
+	uint16_t l4;	    /* TCP, UDP, … header behind IP and its extension headers; 0: none */
+	uint16_t payload;   /* behind the TCP or UDP header; 0 unless one was read whole */
+	uint32_t l3_end; /* end of the IP packet by its own length field; what follows is padding */
+	uint8_t ip_version;  /* 4, 6, or 0: not IP */
+	uint8_t proto;	     /* IP protocol at l4 */
+	bool fragment;	     /* the IP packet is one of several fragments */
+	bool first_fragment; /* …the one with offset 0 */
+	bool ip_options;     /* IPv4 options or IPv6 extension headers are present */
+};
+
+/* What packet_parse() has to say of a frame; PACKET_OK is 0. */
+enum packet_error {
+	PACKET_OK,
+	PACKET_SHORT,	   /* shorter than an Ethernet header with its tags */
+	PACKET_L3_CUT,	   /* IP header or length field beyond the frame */
+	PACKET_L3_INVALID, /* impossible version, IHL or extension chain */
+	PACKET_L4_CUT,	   /* TCP or UDP header beyond the IP packet, or impossible data offset */
+};
+
+struct cursor cursor_of(const void *base, size_t len);
+bool cursor_skip(struct cursor *c, size_t n);
+bool cursor_u8(struct cursor *c, uint8_t *v);
+bool cursor_be16(struct cursor *c, uint16_t *v);
+bool cursor_be32(struct cursor *c, uint32_t *v);
+const uint8_t *cursor_take(struct cursor *c, size_t n);
+
+enum packet_error packet_parse(const uint8_t *data, size_t len, struct packet *p);
+const char *packet_error_name(enum packet_error e);
+
+static inline uint16_t load_be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t load_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline uint64_t load_be64(const uint8_t *p)
+{
+	return (uint64_t)load_be32(p) << 32 | load_be32(p + 4);
+}
+
+static inline void store_be16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline void store_be32(uint8_t *p, uint32_t v)
+{
+	store_be16(p, (uint16_t)(v >> 16));
+	store_be16(p + 2, (uint16_t)v);
+}
+
+static inline void store_be64(uint8_t *p, uint64_t v)
+{
+	store_be32(p, (uint32_t)(v >> 32));
+	store_be32(p + 4, (uint32_t)v);
+}
+
+#endif
