@@ -18,7 +18,8 @@ FUZZ       := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 VERSION    := $(shell cat VERSION)
 WARN       := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
-              -Wpointer-arith -Wwrite-strings -Wno-unused-parameter
+              -Wpointer-arith -Wwrite-strings -Wno-unused-parameter \
+              -Wno-unknown-warning-option -Wno-format-truncation
 CPPFLAGS   += -I. -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"'
 CFLAGS     ?= -O2 -g
 CFLAGS_ALL  = -std=gnu11 $(WARN) $(CFLAGS) -fno-strict-aliasing -fstack-protector-strong -pthread $(PKG_CFLAGS) $(SANITIZE)

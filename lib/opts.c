@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* opts.c - one table gives the command line, the configuration file, defaults and help */
+#include "lib/opts.h"
+
+#include "lib/units.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTS_MAX 96 /* options a table may have; a limit for the stack, checked */
+
+static int parse_bool(const char *s, bool *v, struct err *e)
+{
+	if (!strcmp(s, "yes") || !strcmp(s, "true") || !strcmp(s, "on"))
+		*v = true;
+	else if (!strcmp(s, "no") || !strcmp(s, "false") || !strcmp(s, "off"))
+		*v = false;
+	else
+		return err_set(e, EINVAL, "'%s' is neither yes nor no", s);
+	return 0;
+}
+
+static int parse_choice(const struct opt *o, const char *s, int *v, struct err *e)
+{
+	char all[256] = "";
+	int i;
+
+	for (i = 0; o->choices[i]; i++) {
+		if (!strcmp(o->choices[i], s)) {
+			*v = i;
+			return 0;
+		}
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
+			 o->choices[i]);
+	}
+	return err_set(e, EINVAL, "'%s' is not one of: %s", s, all);
+}
+
+/* Writes one value into the target, by the option's type. */
+static int assign(const struct opt *o, void *target, const char *value, struct err *e)
+{
+	void *field = (char *)target + o->offset;
+
+	switch (o->type) {
+	case OPT_FLAG:
+	case OPT_BOOL: return parse_bool(value, field, e);
+	case OPT_STRING:
+		if (!*value)
+			return err_set(e, EINVAL, "an empty value is not allowed");
+		*(const char **)field = value;
+		return 0;
+	case OPT_COUNT: return units_count(value, o->min, o->max, field, e);
+	case OPT_TIME: return units_time(value, o->min, o->max, field, e);
+	case OPT_RATE: return units_rate(value, o->min, o->max, field, e);
+	case OPT_SIZE: return units_size(value, o->min, o->max, field, e);
+	case OPT_CHOICE: return parse_choice(o, value, field, e);
+	case OPT_CALL: return o->call(target, value, e);
+	case OPT_HEADING: break;
+	}
+	return err_set(e, EINVAL, "not an option");
+}
+
+static const struct opt *find(const struct opt *table, const char *name)
+{
+	for (; table->name; table++)
+		if (table->type != OPT_HEADING && !strcmp(table->name, name))
+			return table;
+	return NULL;
+}
+
+/*
+ * Writes every default of a table into @target.
+ * Returns 0, or -errno when a default cannot be read (a bug in the table).
+ */
+int opts_defaults(const struct opt *table, void *target, struct err *e)
+{
+	int ret;
+
+	for (; table->name; table++) {
+		if (!table->deflt || table->type == OPT_HEADING)
+			continue;
+		ret = assign(table, target, table->deflt, e);
+		if (ret < 0)
+			return err_wrap(e, ret, "default of --%s", table->name);
+	}
+	return 0;
+}
+
+/*
+ * Sets one key, as a configuration file or a control request gives it.
+ * @value: kept where the option is a string, so it must live as long as @target
+ * Returns 0, -ENOENT (no such key) or what is wrong with the value.
+ */
+int opts_set(const struct opt *table, void *target, const char *key, const char *value,
+	     struct err *e)
+{
+	const struct opt *o = find(table, key);
+	char all[384] = "";
+
+	if (o && !(o->flags & OPT_CLI_ONLY))
+		return assign(o, target, value, e);
+	for (o = table; o->name; o++)
+		if (o->type != OPT_HEADING && !(o->flags & OPT_CLI_ONLY))
+			snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
+				 *all ? ", " : "", o->name);
+	return err_set(e, ENOENT, "unknown key '%s'; known here: %s", key, all);
+}
+
+/* Gives a short spelling its long name: getopt_long(3) knows no "-vb". */
+static const struct opt *by_alias(const struct opt *table, const char *arg)
+{
+	for (; table->name; table++)
+		if (table->alias && !strcmp(table->alias, arg))
+			return table;
+	return NULL;
+}
+
+static const struct opt *by_letter(const struct opt *table, int letter)
+{
+	for (; table->name; table++)
+		if (table->letter == letter)
+			return table;
+	return NULL;
+}
+
+/* Fills getopt_long(3)'s tables. @longs has OPTS_MAX + 1 entries, @shorts 2 + 2 * OPTS_MAX. */
+static void getopt_tables(const struct opt *table, struct option *longs, char *shorts)
+{
+	const struct opt *o;
+
+	*shorts++ = ':'; /* a missing value is told from an unknown option */
+	for (o = table; o->name; o++) {
+		bool bare = o->type == OPT_FLAG;
+
+		if (o->type == OPT_HEADING || o->flags & OPT_FILE_ONLY)
+			continue;
+		*longs++ = (struct option){o->name, bare ? no_argument : required_argument, NULL,
+					   256 + (int)(o - table)};
+		if (o->letter) {
+			*shorts++ = o->letter;
+			if (!bare)
+				*shorts++ = ':';
+		}
+	}
+	*longs = (struct option){0};
+	*shorts = '\0';
+}
+
+/* Replaces alias spellings by their long ones, in a copy of argv. */
+static char **expand_aliases(const struct opt *table, int argc, char **argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	const struct opt *o;
+	int i;
+
+	if (!copy)
+		return NULL;
+	for (i = 0; i < argc; i++) {
+		o = i ? by_alias(table, argv[i]) : NULL;
+		if (!o)
+			copy[i] = argv[i];
+		else if (asprintf(&copy[i], "--%s", o->name) < 0)
+			copy[i] = argv[i];
+	}
+	return copy;
+}
+
+/*
+ * Reads a command line.
+ * @argc, @argv: argv[0] is the command's name and skipped; argv is not changed, and its
+ *               strings are kept by string options
+ * @rest:        index of the first argument that is not an option
+ *
+ * Returns 0 or -errno with a text that names option, value and what is allowed.
+ */
+int opts_parse(const struct opt *table, void *target, int argc, char **argv, int *rest,
+	       struct err *e)
+{
+	struct option longs[OPTS_MAX + 1];
+	char shorts[2 * OPTS_MAX + 2];
+	char **args = expand_aliases(table, argc, argv);
+	const struct opt *o;
+	int c, i, ret = 0;
+
+	if (!args)
+		return err_set(e, ENOMEM, "out of memory");
+	getopt_tables(table, longs, shorts);
+	opterr = 0;
+	optind = 0; /* glibc: start anew, also its permutation */
+	while (!ret && (c = getopt_long(argc, args, shorts, longs, NULL)) != -1) {
+		if (c == ':') {
+			ret = err_set(e, EINVAL, "option '%s' needs a value", args[optind - 1]);
+			break;
+		}
+		if (c == '?') {
+			ret = err_set(e, EINVAL, "unknown option '%s'; see --help",
+				      optopt && optopt < 256 ? (char[]){'-', (char)optopt, 0}
+							     : args[optind - 1]);
+			break;
+		}
+		o = c >= 256 ? &table[c - 256] : by_letter(table, c);
+		ret = assign(o, target, o->type == OPT_FLAG ? "yes" : optarg, e);
+		if (ret < 0)
+			err_wrap(e, ret, "--%s", o->name);
+	}
+	*rest = optind;
+	/* getopt moves what is no option to the end: hand that order back. */
+	for (i = 1; !ret && i < argc; i++)
+		if (i >= optind)
+			argv[i] = args[i];
+	free(args); /* expanded aliases stay: string options may hold them */
+	return ret;
+}
+
+static void help_wrapped(FILE *out, const char *text, int indent, int width)
+{
+	int col = indent;
+
+	while (*text) {
+		int word = (int)strcspn(text, " \n");
+
+		if (col + word > width && col > indent) {
+			fprintf(out, "\n%*s", indent, "");
+			col = indent;
+		}
+		fprintf(out, "%.*s", word, text);
+		col += word;
+		text += word;
+		if (*text == '\n') {
+			fprintf(out, "\n%*s", indent, "");
+			col = indent;
+			text++;
+		} else if (*text == ' ') {
+			fputc(' ', out);
+			col++;
+			text++;
+		}
+	}
+	fputc('\n', out);
+}
+
+static void help_option(FILE *out, const struct opt *o)
+{
+	char head[96], text[1024];
+	int n;
+
+	n = snprintf(head, sizeof(head), "  %s%c%s--%s%s%s", o->letter ? "-" : "  ",
+		     o->letter ? o->letter : ' ', o->letter ? ", " : " ", o->name,
+		     o->arg ? " " : "", o->arg ? o->arg : "");
+	if (o->alias)
+		snprintf(head + n, sizeof(head) - (size_t)n, ", %s", o->alias);
+	snprintf(text, sizeof(text), "%s%s%s%s", o->help, o->deflt ? " [" : "",
+		 o->deflt ? o->deflt : "", o->deflt ? "]" : "");
+	if (strlen(head) > 27)
+		fprintf(out, "%s\n%*s", head, 28, "");
+	else
+		fprintf(out, "%-28s", head);
+	help_wrapped(out, text, 28, 96);
+}
+
+/* Prints a command's help: synopsis, what it does, each option with its default, examples. */
+void opts_help(FILE *out, const struct opt *table, const struct opts_usage *usage)
+{
+	fprintf(out, "usage: longhaul %s %s\n\n%s\n", usage->command, usage->synopsis,
+		usage->summary);
+	for (; table->name; table++) {
+		if (table->type == OPT_HEADING)
+			fprintf(out, "\n%s\n", table->name);
+		else if (!(table->flags & OPT_FILE_ONLY))
+			help_option(out, table);
+	}
+	if (usage->examples)
+		fprintf(out, "\nExamples\n%s", usage->examples);
+}
