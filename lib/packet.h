@@ -46,12 +46,13 @@ struct packet {
 	uint16_t l3;	    /* first byte behind ethertype */
 	uint16_t l4;	    /* TCP, UDP, … header behind IP and its extension headers; 0: none */
 	uint16_t payload;   /* behind the TCP or UDP header; 0 unless one was read whole */
-	uint32_t l3_end; /* end of the IP packet by its own length field; what follows is padding */
-	uint8_t ip_version;  /* 4, 6, or 0: not IP */
-	uint8_t proto;	     /* IP protocol at l4 */
-	bool fragment;	     /* the IP packet is one of several fragments */
+	uint32_t l3_end;    /* end of the IP packet by its own length; padding follows; 0: not IP */
+	uint8_t ip_version; /* 4, 6, or 0: not IP */
+	uint8_t proto;	    /* IP protocol at l4; of a later fragment, what the fragment is of */
+	bool fragment;	    /* the IP packet is one of several fragments */
 	bool first_fragment; /* …the one with offset 0 */
 	bool ip_options;     /* IPv4 options or IPv6 extension headers are present */
+	bool authenticated;  /* …an IPv6 AH among them: a rewritten packet would be refused */
 };
 
 /* What packet_parse() has to say of a frame; PACKET_OK is 0. */
