@@ -27,23 +27,24 @@ struct gso_segment {
 	uint32_t payload_len;
 };
 
-/* A split under way. Fields are the splitter's own; read count and wire_len only. */
+/* A split under way. Callers read the first three; the rest is the splitter's own. */
 struct gso_split {
 	uint32_t count;	   /* wire frames in all, >= 1 */
 	uint32_t wire_len; /* bytes of the longest of them */
-	uint32_t next;	   /* index of the next one */
-	const uint8_t *data;
-	uint32_t len;
-	uint32_t hdr_len;  /* bytes of headers copied before each segment's payload */
-	uint32_t gso_size; /* payload bytes a segment */
-	uint8_t gso_type;  /* without the ECN bit; VIRTIO_NET_HDR_GSO_NONE: passes whole */
-	bool keep_partial; /* leave the transport checksums partial */
-	struct packet p;
-	uint8_t hdr[GSO_HDR_MAX]; /* the super-frame's own headers */
+	bool partial; /* TCP or UDP checksums are left partial: whoever gets them must be told */
+
+	const uint8_t *data; /* the super-frame */
+	uint32_t len;	     /* its bytes, without the padding behind an IP packet that is split */
+	uint32_t next;	     /* index of the next segment */
+	uint32_t hdr_len;    /* bytes of headers copied in front of each segment's payload */
+	uint32_t gso_size;   /* payload bytes of every segment but the last */
+	uint32_t pseudo;     /* sum of the pseudo-header, its length field left out */
+	struct packet p;     /* unset if the frame passes as one */
+	uint8_t hdr[GSO_HDR_MAX]; /* headers that segments are copied from */
 };
 
 /* Flags of gso_split_begin(). */
-#define GSO_KEEP_PARTIAL 1 /* segments carry pseudo-header sums, to be completed elsewhere */
+#define GSO_KEEP_PARTIAL 1 /* leave checksums partial where the far side can find them again */
 
 enum gso_error gso_split_begin(struct gso_split *s, const struct frame *f, unsigned flags);
 bool gso_split_next(struct gso_split *s, uint8_t *hdr, struct gso_segment *seg);
