@@ -92,12 +92,9 @@ static int enter_section(struct reader *r, const char *name)
 
 static bool repeats(const struct opts_section *s, const char *key)
 {
-	const struct opt *o;
+	const struct opt *o = opts_find(s->table, key);
 
-	for (o = s->table; o->name; o++)
-		if (o->type != OPT_HEADING && !strcmp(o->name, key))
-			return o->flags & OPT_REPEAT;
-	return true; /* unknown keys have their own message */
+	return !o || o->flags & OPT_REPEAT; /* unknown keys have their own message */
 }
 
 /* inih's callback, one key at a time. Returns 1 to go on, 0 after an error. */

@@ -61,11 +61,30 @@ static int assign(const struct opt *o, void *target, const char *value, struct e
 	return err_set(e, EINVAL, "not an option");
 }
 
-static const struct opt *find(const struct opt *table, const char *name)
+/* --storm-limit on the command line is storm_limit in a file. */
+static void key_of(const struct opt *o, char *key, size_t len)
 {
-	for (; table->name; table++)
-		if (table->type != OPT_HEADING && !strcmp(table->name, name))
+	char *at;
+
+	snprintf(key, len, "%s", o->name);
+	for (at = key; (at = strchr(at, '-')); at++)
+		*at = '_';
+}
+
+/*
+ * Finds an option by its key in a file.
+ * Returns NULL if there is none that may stand there.
+ */
+const struct opt *opts_find(const struct opt *table, const char *key)
+{
+	char own[64];
+
+	for (; table->name; table++) {
+		key_of(table, own, sizeof(own));
+		if (table->type != OPT_HEADING && !(table->flags & OPT_CLI_ONLY) &&
+		    !strcmp(own, key))
 			return table;
+	}
 	return NULL;
 }
 
@@ -95,15 +114,17 @@ int opts_defaults(const struct opt *table, void *target, struct err *e)
 int opts_set(const struct opt *table, void *target, const char *key, const char *value,
 	     struct err *e)
 {
-	const struct opt *o = find(table, key);
-	char all[384] = "";
+	const struct opt *o = opts_find(table, key);
+	char all[384] = "", own[64];
 
-	if (o && !(o->flags & OPT_CLI_ONLY))
+	if (o)
 		return assign(o, target, value, e);
-	for (o = table; o->name; o++)
+	for (o = table; o->name; o++) {
+		key_of(o, own, sizeof(own));
 		if (o->type != OPT_HEADING && !(o->flags & OPT_CLI_ONLY))
 			snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
-				 *all ? ", " : "", o->name);
+				 *all ? ", " : "", own);
+	}
 	return err_set(e, ENOENT, "unknown key '%s'; known here: %s", key, all);
 }
 
@@ -213,29 +234,35 @@ int opts_parse(const struct opt *table, void *target, int argc, char **argv, int
 	return ret;
 }
 
+/* Columns of a UTF-8 text: bytes that do not continue a character. */
+static int columns(const char *text, size_t len)
+{
+	int n = 0;
+
+	for (; len; len--, text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+/* Prints words from column @indent on, none beyond @width. */
 static void help_wrapped(FILE *out, const char *text, int indent, int width)
 {
 	int col = indent;
 
-	while (*text) {
-		int word = (int)strcspn(text, " \n");
+	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+		size_t word = strcspn(text, " ");
+		int wide = columns(text, word);
 
-		if (col + word > width && col > indent) {
+		if (col > indent && col + 1 + wide > width) {
 			fprintf(out, "\n%*s", indent, "");
 			col = indent;
-		}
-		fprintf(out, "%.*s", word, text);
-		col += word;
-		text += word;
-		if (*text == '\n') {
-			fprintf(out, "\n%*s", indent, "");
-			col = indent;
-			text++;
-		} else if (*text == ' ') {
+		} else if (col > indent) {
 			fputc(' ', out);
 			col++;
-			text++;
 		}
+		fprintf(out, "%.*s", (int)word, text);
+		col += wide;
+		text += word;
 	}
 	fputc('\n', out);
 }
@@ -245,17 +272,17 @@ static void help_option(FILE *out, const struct opt *o)
 	char head[96], text[1024];
 	int n;
 
-	n = snprintf(head, sizeof(head), "  %s%c%s--%s%s%s", o->letter ? "-" : "  ",
-		     o->letter ? o->letter : ' ', o->letter ? ", " : " ", o->name,
+	n = snprintf(head, sizeof(head), "  %c%c%s--%s%s%s", o->letter ? '-' : ' ',
+		     o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
 		     o->arg ? " " : "", o->arg ? o->arg : "");
 	if (o->alias)
-		snprintf(head + n, sizeof(head) - (size_t)n, ", %s", o->alias);
+		n += snprintf(head + n, sizeof(head) - (size_t)n, ", %s", o->alias);
 	snprintf(text, sizeof(text), "%s%s%s%s", o->help, o->deflt ? " [" : "",
 		 o->deflt ? o->deflt : "", o->deflt ? "]" : "");
-	if (strlen(head) > 27)
-		fprintf(out, "%s\n%*s", head, 28, "");
-	else
-		fprintf(out, "%-28s", head);
+	n = columns(head, strlen(head));
+	fprintf(out, "%s%*s", head, n > 26 ? 0 : 28 - n, "");
+	if (n > 26)
+		fprintf(out, "\n%28s", "");
 	help_wrapped(out, text, 28, 96);
 }
 

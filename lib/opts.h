@@ -65,6 +65,7 @@ int opts_parse(const struct opt *table, void *target, int argc, char **argv, int
 	       struct err *e);
 int opts_set(const struct opt *table, void *target, const char *key, const char *value,
 	     struct err *e);
+const struct opt *opts_find(const struct opt *table, const char *key);
 int opts_file(const char *path, const struct opts_section *sections, void *ctx, struct err *e);
 void opts_help(FILE *out, const struct opt *table, const struct opts_usage *usage);
 

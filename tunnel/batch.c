@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* batch.c - frames read together, and the memory they are read into */
+#include "tunnel/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ARENA_BYTES ((size_t)BATCH_MESSAGES * BATCH_SLOT)
+
+/* Makes a batch; NULL when memory is short. */
+struct batch *batch_new(void)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	/* Pages are touched as frames need them: a slot that only ever holds 1514 bytes costs one.
+	 */
+	b->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			0);
+	if (b->arena == MAP_FAILED) {
+		free(b);
+		return NULL;
+	}
+	return b;
+}
+
+/* Frees a batch; NULL is allowed. */
+void batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	munmap(b->arena, ARENA_BYTES);
+	free(b);
+}
+
+/*
+ * Reads messages from a socket until none is waiting or the batch is full.
+ * @headroom: bytes left free at the start of each slot
+ * @vnet:     each message begins with a virtio_net_hdr, which goes to b->vnets
+ *
+ * Returns how many messages came. Their lengths, names and control data are
+ * in b->msgs; nothing is in b->frames yet.
+ */
+unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet)
+{
+	unsigned i;
+	int n;
+
+	for (i = 0; i < BATCH_MESSAGES; i++) {
+		b->iovs[i][0] = (struct iovec){&b->vnets[i], sizeof(b->vnets[i])};
+		b->iovs[i][1] = (struct iovec){batch_slot(b, i) + headroom, BATCH_SLOT - headroom};
+		b->msgs[i].msg_hdr = (struct msghdr){
+			.msg_name = &b->names[i],
+			.msg_namelen = sizeof(b->names[i]),
+			.msg_iov = b->iovs[i] + !vnet,
+			.msg_iovlen = 1 + vnet,
+			.msg_control = b->control[i],
+			.msg_controllen = sizeof(b->control[i]),
+		};
+	}
+	b->n = 0;
+	n = recvmmsg(fd, b->msgs, BATCH_MESSAGES, MSG_DONTWAIT, NULL);
+	return n > 0 ? (unsigned)n : 0;
+}

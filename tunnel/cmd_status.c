@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cmd_status.c - `longhaul status`: what a running instance does */
+#include "tunnel/commands.h"
+
+#include "lib/clock.h"
+#include "lib/ctlsock.h"
+#include "lib/log.h"
+#include "lib/opts.h"
+#include "tunnel/counters.h"
+
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ANSWER_TIMEOUT_MS 5000
+#define INSTANCES_MAX	  64
+
+/* `status --check` has statuses of its own (doc/conventions). */
+enum { CHECK_HEALTHY = 0, CHECK_DEGRADED = 3, CHECK_NO_INSTANCE = 4 };
+
+struct options {
+	bool json, watch, check, macs;
+	uint64_t interval_ns;
+};
+
+static const struct opt table[] = {
+	{"json", 0, .type = OPT_FLAG, .offset = offsetof(struct options, json),
+	 .help = "one JSON object (doc/status.md); with --watch one a line"},
+	{"watch", 0, .type = OPT_FLAG, .offset = offsetof(struct options, watch),
+	 .help = "again and again until Ctrl-C"},
+	{"interval", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "1s",
+	 .offset = offsetof(struct options, interval_ns), .min = 100 * NS_PER_MS,
+	 .max = 3600 * NS_PER_S, .help = "between two looks of --watch"},
+	{"check", 0, .type = OPT_FLAG, .offset = offsetof(struct options, check),
+	 .help = "for monitoring: exit 0 healthy, 3 degraded (reasons printed), 4 no such "
+		 "instance"},
+	{"macs", 0, .type = OPT_FLAG, .offset = offsetof(struct options, macs),
+	 .help = "print the whole MAC table, not its first lines"},
+	{0},
+};
+
+static const struct opts_usage usage = {
+	.command = "status",
+	.synopsis = "[NAME] [options]",
+	.summary = "Shows ports, peers, MAC table, rewritten handshakes and drops of a running "
+		   "instance.\n"
+		   "Without NAME: of the only one that runs in this network namespace.",
+	.examples = "  longhaul status\n"
+		    "  longhaul status eth0 --watch\n"
+		    "  longhaul status --json | jq .drops\n"
+		    "  longhaul status --check || mail -s 'bridge degraded' noc@example.net\n",
+};
+
+/* Prints the help of `longhaul status`. */
+void status_help(void)
+{
+	opts_help(stdout, table, &usage);
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static long long number_of(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+/* Writes bytes with a decimal prefix, as traffic is counted. */
+static const char *human(char buf[16], long long n)
+{
+	static const char units[] = " kMGTP";
+	double v = (double)n;
+	unsigned i = 0;
+
+	for (; v >= 1000 && units[i + 1]; i++)
+		v /= 1000;
+	if (i)
+		snprintf(buf, 16, "%.1f %c", v, units[i]);
+	else
+		snprintf(buf, 16, "%lld", n);
+	return buf;
+}
+
+static void print_traffic(const json_t *o)
+{
+	const json_t *in = json_object_get(o, "in"), *out = json_object_get(o, "out");
+	char b[4][16];
+
+	printf(" %10s %9sB %10s %9sB\n", human(b[0], number_of(in, "frames")),
+	       human(b[1], number_of(in, "bytes")), human(b[2], number_of(out, "frames")),
+	       human(b[3], number_of(out, "bytes")));
+}
+
+static void print_ports(const json_t *doc)
+{
+	json_t *p;
+	size_t i;
+
+	printf("\n%-16s %-10s %-6s %5s %5s %10s %10s %10s %10s\n", "PORT", "TAG", "STATE", "MTU",
+	       "MACS", "FRAMES IN", "BYTES", "FRAMES OUT", "BYTES");
+	json_array_foreach(json_object_get(doc, "ports"), i, p)
+	{
+		printf("%-16s %-10lld %-6s %5lld %5lld", text_of(p, "name"), number_of(p, "tag"),
+		       text_of(p, "state"), number_of(p, "mtu"), number_of(p, "macs"));
+		print_traffic(p);
+	}
+}
+
+static void print_peers(const json_t *doc)
+{
+	const json_t *heard;
+	char when[32];
+	json_t *p;
+	size_t i;
+
+	printf("\n%-16s %-15s %7s %6s %10s %10s %10s %10s\n", "PEER", "ADDRESS", "HEARD", "MACS",
+	       "FRAMES IN", "BYTES", "FRAMES OUT", "BYTES");
+	json_array_foreach(json_object_get(doc, "peers"), i, p)
+	{
+		heard = json_object_get(p, "heard_s");
+		if (json_is_null(heard))
+			snprintf(when, sizeof(when), "never");
+		else
+			snprintf(when, sizeof(when), "%.0f s", json_real_value(heard));
+		printf("%-16s %-15s %7s %6lld", text_of(p, "name"), text_of(p, "address"), when,
+		       number_of(p, "macs"));
+		print_traffic(p);
+	}
+}
+
+static void print_tags(const json_t *doc)
+{
+	const json_t *f, *mtu, *wscale;
+	char m[16], w[16];
+	json_t *t;
+	size_t i;
+
+	printf("\n%-10s %6s %6s %10s %12s %15s %10s\n", "TAG", "MTU", "WSCALE", "SYNS",
+	       "MSS CLAMPED", "WSCALE WRITTEN", "MALFORMED");
+	json_array_foreach(json_object_get(doc, "tags"), i, t)
+	{
+		f = json_object_get(t, "frobs");
+		mtu = json_object_get(t, "mtu");
+		wscale = json_object_get(t, "wscale");
+		snprintf(m, sizeof(m), json_is_null(mtu) ? "off" : "%lld", json_integer_value(mtu));
+		snprintf(w, sizeof(w), json_is_null(wscale) ? "off" : "%lld",
+			 json_integer_value(wscale));
+		printf("%-10lld %6s %6s %10lld %12lld %15lld %10lld\n", number_of(t, "tag"), m, w,
+		       number_of(f, "syns"), number_of(f, "mss_clamped"),
+		       number_of(f, "wscale_written"), number_of(f, "malformed"));
+	}
+}
+
+static void print_macs(const json_t *doc, bool all)
+{
+	const json_t *macs = json_object_get(doc, "macs");
+	size_t i, shown = all || json_array_size(macs) <= 12 ? json_array_size(macs) : 10;
+
+	printf("\n%-18s %-10s %5s %-24s %8s %6s\n", "MAC", "TAG", "VLAN", "BEHIND", "AGE", "MOVES");
+	for (i = 0; i < shown; i++) {
+		const json_t *m = json_array_get(macs, i);
+		char behind[96];
+
+		snprintf(behind, sizeof(behind), "%s %s", text_of(m, "behind"), text_of(m, "name"));
+		printf("%-18s %-10lld %5lld %-24s %6.0f s %6lld\n", text_of(m, "mac"),
+		       number_of(m, "tag"), number_of(m, "vlan"), behind,
+		       json_real_value(json_object_get(m, "age_s")), number_of(m, "moves"));
+	}
+	if (shown < json_array_size(macs))
+		printf("…and %zu more: --macs\n", json_array_size(macs) - shown);
+}
+
+static void print_drops(const json_t *doc)
+{
+	const json_t *drops = json_object_get(doc, "drops");
+	bool any = false;
+	unsigned i;
+
+	for (i = 0; i < DROPS; i++) {
+		long long n = number_of(drops, drop_names[i]);
+
+		if (!n)
+			continue;
+		if (!any)
+			printf("\n%-20s %10s\n", "DROPPED", "FRAMES");
+		any = true;
+		printf("%-20s %10lld  %s\n", drop_names[i], n, drop_texts[i]);
+	}
+	if (!any)
+		printf("\nNothing was dropped.\n");
+}
+
+static void print_human(const json_t *doc, const struct options *o)
+{
+	const json_t *outer = json_object_get(doc, "outer");
+	long long overruns = number_of(outer, "overruns");
+	json_t *p;
+	size_t i;
+
+	printf("%s: %s, up %.0f s, outer %s%s on %s, process %lld\n", text_of(doc, "name"),
+	       text_of(doc, "state"), json_real_value(json_object_get(doc, "uptime_s")),
+	       text_of(outer, "kind"),
+	       json_is_true(json_object_get(outer, "plain_text")) ? " (PLAIN TEXT)" : "",
+	       text_of(outer, "interface"), number_of(doc, "pid"));
+	json_array_foreach(json_object_get(doc, "problems"), i, p)
+		printf("  problem: %s\n", json_string_value(p));
+	print_ports(doc);
+	print_peers(doc);
+	print_tags(doc);
+	print_macs(doc, o->macs);
+	print_drops(doc);
+	json_array_foreach(json_object_get(doc, "ports"), i, p)
+		overruns += number_of(p, "overruns");
+	if (overruns)
+		printf("%lld frames were lost before we read them: the processor is too slow for "
+		       "them\n",
+		       overruns);
+	if (number_of(outer, "fragmented"))
+		printf("%lld frames were sent as several outer packets: lower the MTU (-m) for "
+		       "TCP\n",
+		       number_of(outer, "fragmented"));
+}
+
+static int print(const json_t *doc, const struct options *o)
+{
+	bool healthy = !strcmp(text_of(doc, "state"), "healthy");
+	json_t *p;
+	size_t i;
+
+	if (o->json) {
+		json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
+		putchar('\n');
+	} else if (o->check) {
+		printf("%s: %s\n", text_of(doc, "name"), text_of(doc, "state"));
+		json_array_foreach(json_object_get(doc, "problems"), i, p)
+			printf("  %s\n", json_string_value(p));
+	} else {
+		if (o->watch)
+			printf("\033[H\033[2J");
+		print_human(doc, o);
+	}
+	fflush(stdout);
+	return o->check && !healthy ? CHECK_DEGRADED : 0;
+}
+
+static int ask(const char *name, const struct options *o, struct err *e)
+{
+	json_t *request = json_pack("{s:i, s:s}", "version", 1, "cmd", "status"), *doc = NULL;
+	int ret = ctl_request(name, request, &doc, ANSWER_TIMEOUT_MS, e);
+
+	json_decref(request);
+	if (!ret && json_object_get(doc, "error"))
+		ret = err_set(e, EPROTO, "instance '%s': %s", name, text_of(doc, "error"));
+	if (!ret)
+		ret = print(doc, o);
+	json_decref(doc);
+	return ret;
+}
+
+/* Which instance is meant when none is named. Returns 0 or -errno with a text. */
+static int choose(char name[CTL_NAME_MAX], struct err *e)
+{
+	static char names[INSTANCES_MAX][CTL_NAME_MAX];
+	size_t n = ctl_instances(names, INSTANCES_MAX), i;
+	char all[256] = "";
+
+	if (!n)
+		return err_set(e, ENOENT, "no instance runs in this network namespace");
+	for (i = 0; i < n; i++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), " %s", names[i]);
+	if (n > 1)
+		return err_set(e, EINVAL, "several instances run here, name one:%s", all);
+	memcpy(name, names[0], CTL_NAME_MAX);
+	return 0;
+}
+
+/* Runs `longhaul status`. */
+int cmd_status(int argc, char **argv)
+{
+	struct options o = {0};
+	char name[CTL_NAME_MAX];
+	struct err e = {""};
+	int rest, ret;
+
+	log_setup("longhaul status", LOG_LEVEL_INFO);
+	ret = opts_defaults(table, &o, &e);
+	ret = ret ? ret : opts_parse(table, &o, argc, argv, &rest, &e);
+	if (!ret && rest + 1 < argc)
+		ret = err_set(&e, EINVAL, "unexpected argument '%s'; see --help", argv[rest + 1]);
+	if (!ret && rest < argc)
+		ret = ctl_check_name(argv[rest], &e);
+	if (ret) {
+		log_error("%s", e.text);
+		return 2;
+	}
+	if (rest < argc)
+		snprintf(name, sizeof(name), "%s", argv[rest]);
+	else
+		ret = choose(name, &e);
+	while (!ret) {
+		ret = ask(name, &o, &e);
+		if (ret || !o.watch)
+			break;
+		poll(NULL, 0, (int)(o.interval_ns / NS_PER_MS));
+	}
+	if (ret >= 0)
+		return ret;
+	log_error("%s", e.text);
+	return o.check ? CHECK_NO_INSTANCE : ret == -EINVAL ? 2 : 1;
+}

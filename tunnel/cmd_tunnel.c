@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* cmd_tunnel.c - `longhaul tunnel` */
+#include "tunnel/commands.h"
+
+#include "lib/log.h"
+#include "tunnel/conf.h"
+#include "tunnel/tunnel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Set-up problems that a person mends in the configuration or on the host; the rest failed at run
+ * time. */
+static int status_of(int ret)
+{
+	switch (-ret) {
+	case 0: return 0;
+	case EPERM:
+	case EACCES:
+	case ENOMEM:
+	case EIO: return 1;
+	default: return 2;
+	}
+}
+
+/* Runs `longhaul tunnel`. */
+int cmd_tunnel(int argc, char **argv)
+{
+	struct conf *c = malloc(sizeof(*c));
+	char who[CONF_NAME_MAX + 32];
+	struct err e = {""};
+	int ret;
+
+	if (!c)
+		return 1;
+	log_setup("longhaul tunnel", LOG_LEVEL_INFO);
+	ret = conf_load(c, argc, argv, &e);
+	if (!ret) {
+		snprintf(who, sizeof(who), "longhaul tunnel %s", c->name);
+		log_setup(who, c->verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+		ret = c->check ? tunnel_check(c, &e) : tunnel_run(c, &e);
+	}
+	if (ret)
+		log_error("%s", e.text);
+	else if (c->check)
+		printf("configuration of %s is good: %u border ports, %u far ends\n", c->name,
+		       c->n_ports, c->n_peers);
+	free(c);
+	return status_of(ret);
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* conf.c - what a tunnel was asked to do: parsed once, immutable afterwards */
+#include "tunnel/conf.h"
+
+#include "lib/ctlsock.h"
+#include "lib/opts.h"
+#include "lib/units.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WSCALE_MAX 14 /* RFC 7323 section 2.3 */
+#define STORM_MAX  1000000000ull
+
+static int parse_mtu(uint32_t *mtu, const char *value, struct err *e)
+{
+	uint64_t n;
+
+	if (!strcmp(value, "auto")) {
+		*mtu = MTU_AUTO;
+		return 0;
+	}
+	if (!strcmp(value, "off")) {
+		*mtu = MTU_OFF;
+		return 0;
+	}
+	if (units_count(value, MTU_MIN, MTU_MAX, &n, e))
+		return err_set(e, EINVAL, "'%s' is not an MTU: auto, off, or %d…%d bytes", value,
+			       MTU_MIN, MTU_MAX);
+	*mtu = (uint32_t)n;
+	return 0;
+}
+
+static int parse_wscale(int *wscale, const char *value, struct err *e)
+{
+	uint64_t n;
+
+	if (!strcmp(value, "off")) {
+		*wscale = WSCALE_OFF;
+		return 0;
+	}
+	if (units_count(value, 0, WSCALE_MAX, &n, e))
+		return err_set(e, EINVAL, "'%s' is not a window scale: off, or 0…%d (RFC 7323)",
+			       value, WSCALE_MAX);
+	*wscale = (int)n;
+	return 0;
+}
+
+static int call_mtu(void *c, const char *value, struct err *e)
+{
+	return parse_mtu(&((struct conf *)c)->tag_defaults.mtu, value, e);
+}
+
+static int call_wscale(void *c, const char *value, struct err *e)
+{
+	return parse_wscale(&((struct conf *)c)->tag_defaults.wscale, value, e);
+}
+
+static int call_tag_mtu(void *t, const char *value, struct err *e)
+{
+	return parse_mtu(&((struct conf_tag *)t)->mtu, value, e);
+}
+
+static int call_tag_wscale(void *t, const char *value, struct err *e)
+{
+	return parse_wscale(&((struct conf_tag *)t)->wscale, value, e);
+}
+
+static int parse_tag(uint32_t *tag, const char *value, struct err *e)
+{
+	uint64_t n;
+
+	if (units_count(value, 0, UINT32_MAX, &n, e))
+		return err_set(e, EINVAL, "tag '%s' is not a number from 0 to %u", value,
+			       UINT32_MAX);
+	*tag = (uint32_t)n;
+	return 0;
+}
+
+static int call_port_tag(void *p, const char *value, struct err *e)
+{
+	struct conf_port *port = p;
+
+	port->has_tag = true;
+	return parse_tag(&port->tag, value, e);
+}
+
+static struct conf_port *add_port(struct conf *c, const char *name, size_t len, struct err *e)
+{
+	struct conf_port *p;
+	unsigned i;
+
+	if (!len || len >= IFNAMSIZ) {
+		err_set(e, EINVAL, "'%.*s' is not an interface name (1 to %d characters)", (int)len,
+			name, IFNAMSIZ - 1);
+		return NULL;
+	}
+	for (i = 0; i < c->n_ports; i++) {
+		if (strlen(c->ports[i].name) == len && !memcmp(c->ports[i].name, name, len)) {
+			err_set(e, EEXIST,
+				"border port %.*s is given twice; one interface carries one tag",
+				(int)len, name);
+			return NULL;
+		}
+	}
+	if (c->n_ports == PORTS_MAX) {
+		err_set(e, E2BIG, "more than %d border ports", PORTS_MAX);
+		return NULL;
+	}
+	p = &c->ports[c->n_ports++];
+	*p = (struct conf_port){.mtu = 1500};
+	memcpy(p->name, name, len);
+	return p;
+}
+
+/* Reads IF:TAG of 2008, or IF#TAG of the later program. */
+static int add_port_spec(struct conf *c, const char *value, int kind, struct err *e)
+{
+	size_t len = strcspn(value, ":#");
+	struct conf_port *p;
+
+	if (!value[len])
+		return err_set(e, EINVAL, "'%s' lacks its tag; write it like eth1:1", value);
+	p = add_port(c, value, len, e);
+	if (!p)
+		return -EINVAL;
+	p->kind = kind;
+	p->positional = value[len] == '#';
+	return call_port_tag(p, value + len + 1, e);
+}
+
+static int call_border(void *c, const char *value, struct err *e)
+{
+	return add_port_spec(c, value, CONF_PORT_PACKET, e);
+}
+
+static int call_virtual_border(void *c, const char *value, struct err *e)
+{
+	return add_port_spec(c, value, CONF_PORT_TAP, e);
+}
+
+static struct conf_peer *add_peer(struct conf *c, const char *name, size_t len, struct err *e)
+{
+	struct conf_peer *p;
+
+	if (!len || len >= CONF_NAME_MAX) {
+		err_set(e, EINVAL, "'%.*s' is not a peer (1 to %d characters)", (int)len, name,
+			CONF_NAME_MAX - 1);
+		return NULL;
+	}
+	if (c->n_peers == PEERS_MAX) {
+		err_set(e, E2BIG, "more than %d peers", PEERS_MAX);
+		return NULL;
+	}
+	p = &c->peers[c->n_peers++];
+	*p = (struct conf_peer){0};
+	memcpy(p->name, name, len);
+	return p;
+}
+
+/* Reads -f A,B,…: each address is a peer named after itself. */
+static int call_far(void *ctx, const char *value, struct err *e)
+{
+	struct conf *c = ctx;
+	struct conf_peer *p;
+	size_t len;
+
+	for (;; value += len + 1) {
+		len = strcspn(value, ",");
+		p = add_peer(c, value, len, e);
+		if (!p)
+			return -EINVAL;
+		p->address = p->name;
+		if (!value[len])
+			return 0;
+	}
+}
+
+/* Reads a list of fast paths. */
+static int call_without(void *ctx, const char *value, struct err *e)
+{
+	static const char *const names[] = {"vnet-hdr", "merge"};
+	struct conf *c = ctx;
+	size_t len, i;
+
+	for (;; value += len + 1) {
+		len = strcspn(value, ",");
+		for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+			if (strlen(names[i]) == len && !memcmp(names[i], value, len))
+				break;
+		if (i == sizeof(names) / sizeof(*names))
+			return err_set(e, EINVAL, "'%.*s' is not one of: vnet-hdr, merge", (int)len,
+				       value);
+		c->without |= 1u << i;
+		if (!value[len])
+			return 0;
+	}
+}
+
+static const char *const outer_names[] = {"sealed", "capsulator", NULL};
+static const char *const port_kinds[] = {"packet", "tap", NULL};
+
+#define CONF(field) offsetof(struct conf, field)
+
+static const struct opt tunnel_table[] = {
+	{"Where", .type = OPT_HEADING},
+	{"interface", 't', .type = OPT_STRING, .arg = "IF", .offset = CONF(interface),
+	 .help = "tunnel interface: packets to and from the far ends use it"},
+	{"far", 'f', .type = OPT_CALL, .flags = OPT_CLI_ONLY | OPT_REPEAT, .arg = "ADDR[,ADDR…]",
+	 .call = call_far, .help = "far ends, up to 64; in a file: [peer NAME] address ="},
+	{"border", 'b', .type = OPT_CALL, .flags = OPT_CLI_ONLY | OPT_REPEAT, .arg = "IF:TAG",
+	 .call = call_border,
+	 .help = "border port: an interface whose LAN is bridged to the ports of the same tag at "
+		 "the far "
+		 "ends; may be repeated; in a file: [port IF] tag =. Written IF#TAG, the n-th port "
+		 "goes "
+		 "to the n-th far end only (unless -a)"},
+	{"virtual-border", 0, "-vb", OPT_CALL, OPT_CLI_ONLY | OPT_REPEAT, "TAP:TAG",
+	 .call = call_virtual_border, .help = "border port that is a TAP device made for it"},
+	{"all", 'a', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(all),
+	 .help = "ports written IF#TAG go to every far end"},
+	{"Transport", .type = OPT_HEADING},
+	{"outer", 0, .type = OPT_CHOICE, .arg = "KIND", .deflt = "sealed", .offset = CONF(outer),
+	 .choices = outer_names,
+	 .help = "how frames travel: sealed (authenticated and encrypted), or capsulator (protocol "
+		 "245, "
+		 "PLAIN TEXT, as in 2008)"},
+	{"identity", 0, .type = OPT_STRING, .arg = "DIR", .offset = CONF(identity),
+	 .help = "directory with key.pem and cert.pem, for sealed"},
+	{"TCP and MTU, applied when frames leave the tunnel", .type = OPT_HEADING},
+	{"mtu", 'm', .type = OPT_CALL, .arg = "N|auto|off", .deflt = "auto", .call = call_mtu,
+	 .help = "clamp the MSS of SYNs to N - 40 (IPv4) or N - 60 (IPv6); never raised; auto: "
+		 "what fits "
+		 "the tunnel interface without fragments"},
+	{"wscale", 'w', .type = OPT_CALL, .arg = "N|off", .deflt = "off", .call = call_wscale,
+	 .help = "write window scale N where a SYN carries the option. Hazard: the host that sent "
+		 "it goes "
+		 "on scaling by its own number"},
+	{"Switching", .type = OPT_HEADING},
+	{"mac-age", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "300s", .offset = CONF(mac_age_ns),
+	 .min = 1000000000ull, .max = 86400000000000ull,
+	 .help = "forget a MAC that has been silent for TIME"},
+	{"storm-limit", 0, .type = OPT_COUNT, .arg = "N", .deflt = "10000",
+	 .offset = CONF(tag_defaults.storm_limit), .max = STORM_MAX,
+	 .help = "broadcast and unknown-unicast frames a second from one port or peer"},
+	{"max-macs", 0, .type = OPT_COUNT, .arg = "N", .deflt = "4096",
+	 .offset = CONF(tag_defaults.max_macs), .min = 1, .max = 1000000,
+	 .help = "MACs learnt behind one port or peer"},
+	{"Running", .type = OPT_HEADING},
+	{"config", 'c', .type = OPT_STRING, .flags = OPT_CLI_ONLY, .arg = "FILE",
+	 .offset = CONF(config), .help = "configuration file; options given besides beat it"},
+	{"check", 0, .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(check),
+	 .help = "check configuration, interfaces and peers, then exit: 0 good, 2 not"},
+	{"name", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(name),
+	 .help = "instance name for `longhaul status NAME`; default: the tunnel interface"},
+	{"site", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(site),
+	 .help = "what this site is called in status and logs"},
+	{"without", 0, .type = OPT_CALL, .arg = "FEATURE[,…]", .call = call_without,
+	 .help = "do without fast paths: vnet-hdr, merge"},
+	{"verbose", 'v', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(verbose),
+	 .help = "say more on standard error"},
+	{0},
+};
+
+static const struct opt port_table[] = {
+	{"tag", .type = OPT_CALL, .call = call_port_tag},
+	{"kind", .type = OPT_CHOICE, .offset = offsetof(struct conf_port, kind),
+	 .choices = port_kinds},
+	{"mtu", .type = OPT_COUNT, .offset = offsetof(struct conf_port, mtu), .min = MTU_MIN,
+	 .max = MTU_MAX},
+	{0},
+};
+
+static const struct opt peer_table[] = {
+	{"address", .type = OPT_STRING, .offset = offsetof(struct conf_peer, address)},
+	{0},
+};
+
+static const struct opt tag_table[] = {
+	{"mtu", .type = OPT_CALL, .call = call_tag_mtu},
+	{"wscale", .type = OPT_CALL, .call = call_tag_wscale},
+	{"storm-limit", .type = OPT_COUNT, .offset = offsetof(struct conf_tag, storm_limit),
+	 .max = STORM_MAX},
+	{"max-macs", .type = OPT_COUNT, .offset = offsetof(struct conf_tag, max_macs), .min = 1,
+	 .max = 1000000},
+	{0},
+};
+
+static const struct opts_usage usage = {
+	.command = "tunnel",
+	.synopsis = "-t IF -f ADDR -b IF:TAG … [options]",
+	.summary = "Bridges this site's border ports with those of the same tag at the far ends: "
+		   "Ethernet\n"
+		   "over IP. Runs in the foreground until SIGINT or SIGTERM and leaves nothing "
+		   "behind.",
+	.examples = "  Two sites as in 2008, in plain text (run the same at the other end, "
+		    "addresses swapped):\n"
+		    "    longhaul tunnel -t eth0 -f 60.45.91.58 -b eth1:1 -b eth2:2 -w 7 -m 1400 "
+		    "--outer capsulator\n"
+		    "  From a file, checked first:\n"
+		    "    longhaul tunnel --config /etc/longhaul/tokyo.conf --check\n"
+		    "    longhaul tunnel --config /etc/longhaul/tokyo.conf\n"
+		    "  What it is doing:\n"
+		    "    longhaul status\n",
+};
+
+/* Prints the help of `longhaul tunnel`. */
+void conf_help(void)
+{
+	opts_help(stdout, tunnel_table, &usage);
+}
+
+static void *open_tunnel(void *ctx, const char *instance, struct err *e)
+{
+	return ctx;
+}
+
+static void *open_port(void *ctx, const char *instance, struct err *e)
+{
+	return add_port(ctx, instance, strlen(instance), e);
+}
+
+static void *open_peer(void *ctx, const char *instance, struct err *e)
+{
+	struct conf *c = ctx;
+	unsigned i;
+
+	for (i = 0; i < c->n_peers; i++) {
+		if (!strcmp(c->peers[i].name, instance)) {
+			err_set(e, EEXIST, "peer %s is given twice", instance);
+			return NULL;
+		}
+	}
+	return add_peer(c, instance, strlen(instance), e);
+}
+
+/* What a [tag] section leaves open comes from [tunnel], wherever that stands: marked until then. */
+static const struct conf_tag tag_unset = {.mtu = MTU_OFF - 1,
+					  .wscale = WSCALE_OFF - 1,
+					  .storm_limit = UINT64_MAX,
+					  .max_macs = UINT64_MAX};
+
+static void *open_tag(void *ctx, const char *instance, struct err *e)
+{
+	struct conf *c = ctx;
+	uint32_t tag = 0;
+	unsigned i;
+
+	if (parse_tag(&tag, instance, e))
+		return NULL;
+	for (i = 0; i < c->n_tags; i++) {
+		if (c->tags[i].tag == tag) {
+			err_set(e, EEXIST, "tag %u is given twice", tag);
+			return NULL;
+		}
+	}
+	if (c->n_tags == TAGS_MAX) {
+		err_set(e, E2BIG, "more than %d tags", TAGS_MAX);
+		return NULL;
+	}
+	c->tags[c->n_tags] = tag_unset;
+	c->tags[c->n_tags].tag = tag;
+	return &c->tags[c->n_tags++];
+}
+
+static const struct opts_section sections[] = {
+	{"tunnel", false, tunnel_table, open_tunnel},
+	{"port", true, port_table, open_port},
+	{"peer", true, peer_table, open_peer},
+	{"tag", true, tag_table, open_tag},
+	{0},
+};
+
+static void inherit_tags(struct conf *c)
+{
+	const struct conf_tag *d = &c->tag_defaults;
+	struct conf_tag *t;
+
+	for (t = c->tags; t < c->tags + c->n_tags; t++) {
+		if (t->mtu == tag_unset.mtu)
+			t->mtu = d->mtu;
+		if (t->wscale == tag_unset.wscale)
+			t->wscale = d->wscale;
+		if (t->storm_limit == tag_unset.storm_limit)
+			t->storm_limit = d->storm_limit;
+		if (t->max_macs == tag_unset.max_macs)
+			t->max_macs = d->max_macs;
+	}
+}
+
+/* What no single value can tell: what is missing, and what does not go together. */
+static int validate(const struct conf *c, struct err *e)
+{
+	unsigned i;
+
+	if (!c->interface)
+		return err_set(e, EINVAL, "no tunnel interface; give -t IF");
+	if (!c->n_peers)
+		return err_set(e, EINVAL, "no far end; give -f ADDR, or [peer NAME] in a file");
+	if (!c->n_ports)
+		return err_set(e, EINVAL, "no border port; give -b IF:TAG, or [port IF] in a file");
+	for (i = 0; i < c->n_ports; i++) {
+		if (!c->ports[i].has_tag)
+			return err_set(e, EINVAL, "[port %s] lacks its tag", c->ports[i].name);
+		if (!strcmp(c->ports[i].name, c->interface))
+			return err_set(e, EINVAL,
+				       "interface %s is given twice: as tunnel interface and as "
+				       "border port",
+				       c->interface);
+		if (c->ports[i].positional && !c->all && c->n_peers > 1 && i >= c->n_peers)
+			return err_set(e, EINVAL,
+				       "border port %s#%u is number %u but there are only %u far "
+				       "ends; give as many, or -a",
+				       c->ports[i].name, c->ports[i].tag, i + 1, c->n_peers);
+	}
+	for (i = 0; i < c->n_peers; i++)
+		if (!c->peers[i].address)
+			return err_set(e, EINVAL, "[peer %s] lacks its address", c->peers[i].name);
+	if (c->outer == CONF_OUTER_SEALED && !c->identity)
+		return err_set(
+			e, EINVAL,
+			"no identity for the sealed transport. Either give one with "
+			"--identity DIR, or ask for plain text as in 2008 with --outer capsulator");
+	return ctl_check_name(c->name, e);
+}
+
+/*
+ * Reads command line and configuration file.
+ * @c:          filled in; its strings live as long as @argv and the process
+ * @argc, @argv: argv[0] is the command's name
+ *
+ * Returns 0, or -errno with a text that names the thing and the remedy.
+ */
+int conf_load(struct conf *c, int argc, char **argv, struct err *e)
+{
+	struct conf *cli = calloc(1, sizeof(*cli));
+	int rest, ret;
+
+	if (!cli)
+		return err_set(e, ENOMEM, "out of memory");
+	memset(c, 0, sizeof(*c));
+	ret = opts_defaults(tunnel_table, c, e);
+	/* The first reading finds the file, and whether ports or peers are given besides. */
+	ret = ret ? ret : opts_parse(tunnel_table, cli, argc, argv, &rest, e);
+	if (!ret && rest < argc)
+		ret = err_set(e, EINVAL, "unexpected argument '%s'; see --help", argv[rest]);
+	if (!ret && cli->config)
+		ret = opts_file(cli->config, sections, c, e);
+	if (!ret) {
+		c->n_ports = cli->n_ports ? 0 : c->n_ports;
+		c->n_peers = cli->n_peers ? 0 : c->n_peers;
+		ret = opts_parse(tunnel_table, c, argc, argv, &rest, e);
+	}
+	free(cli);
+	if (ret)
+		return ret;
+	inherit_tags(c);
+	if (!c->name)
+		c->name = c->interface ? c->interface : "";
+	return validate(c, e);
+}
+
+/* Settings of a tag: its own section's, or the tunnel's. */
+const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_tags; i++)
+		if (c->tags[i].tag == tag)
+			return &c->tags[i];
+	return &c->tag_defaults;
+}

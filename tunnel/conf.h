@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* conf.h - what a tunnel was asked to do: parsed once, immutable afterwards */
+#ifndef TUNNEL_CONF_H
+#define TUNNEL_CONF_H
+
+#include "lib/err.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PORTS_MAX 64 /* sets of ports and of peers are 64-bit words */
+#define PEERS_MAX 64
+#define TAGS_MAX  64
+
+#define CONF_NAME_MAX 64
+
+/* MTU values below the smallest an IPv4 host must take (RFC 1122 3.3.3) help nobody. */
+#define MTU_MIN	 576
+#define MTU_MAX	 9216
+#define MTU_AUTO 0u
+#define MTU_OFF	 UINT32_MAX /* clamp nothing */
+
+#define WSCALE_OFF (-1)
+
+enum conf_outer { CONF_OUTER_SEALED, CONF_OUTER_CAPSULATOR };
+
+enum conf_port_kind { CONF_PORT_PACKET, CONF_PORT_TAP };
+
+/* Fast paths that --without turns off. */
+enum {
+	WITHOUT_VNET_HDR = 1 << 0, /* ports exchange plain wire frames with the kernel */
+	WITHOUT_MERGE = 1 << 1,	   /* frames from peers are written one by one */
+};
+
+struct conf_port {
+	char name[IFNAMSIZ];
+	int kind; /* enum conf_port_kind */
+	uint32_t tag;
+	bool has_tag;
+	bool positional; /* written IF#TAG: goes to the peer of its own position only */
+	uint64_t mtu;	 /* of the LAN behind it, bytes */
+};
+
+struct conf_peer {
+	char name[CONF_NAME_MAX];
+	const char *address; /* host or address; NULL: not given */
+};
+
+struct conf_tag {
+	uint32_t tag;
+	uint32_t mtu;	      /* of inner packets, bytes; MTU_AUTO, MTU_OFF */
+	int wscale;	      /* 0…14, WSCALE_OFF */
+	uint64_t storm_limit; /* flooded frames a second from one source; 0: none pass */
+	uint64_t max_macs;    /* learnt behind one port or peer */
+};
+
+struct conf {
+	const char *config;    /* path of the file, NULL: none */
+	const char *interface; /* tunnel interface: outer packets come and go there */
+	const char *name;
+	const char *site;
+	const char *identity; /* directory of key and certificate */
+	int outer;	      /* enum conf_outer */
+	bool all;	      /* -a: positional ports go to every peer too */
+	bool verbose;
+	bool check; /* only check the configuration */
+	unsigned without;
+	uint64_t mac_age_ns;
+	struct conf_tag tag_defaults;
+	struct conf_port ports[PORTS_MAX];
+	unsigned n_ports;
+	struct conf_peer peers[PEERS_MAX];
+	unsigned n_peers;
+	struct conf_tag tags[TAGS_MAX]; /* those with a section of their own */
+	unsigned n_tags;
+};
+
+int conf_load(struct conf *c, int argc, char **argv, struct err *e);
+const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag);
+void conf_help(void);
+
+#endif

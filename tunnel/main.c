@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* main.c - the program: one table of commands */
+#include "tunnel/commands.h"
+#include "tunnel/conf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One command. */
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	void (*help)(void);
+	const char *summary;
+};
+
+static const struct command commands[] = {
+	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites"},
+	{"status", cmd_status, status_help, "show what a running instance does"},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(*commands))
+
+static const struct command *find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static void help(FILE *out)
+{
+	size_t i;
+
+	fprintf(out,
+		"usage: longhaul COMMAND [options]\n\n"
+		"Bridges sites on layer 2 over long distances and makes TCP fast across them.\n\n");
+	for (i = 0; i < N_COMMANDS; i++)
+		fprintf(out, "  longhaul %-10s %s\n", commands[i].name, commands[i].summary);
+	fprintf(out, "  longhaul help COMMAND, or longhaul COMMAND --help, teaches one of them\n"
+		     "  longhaul --version\n");
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "-h") || !strcmp(argv[i], "--help"))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	if (!name) {
+		help(stderr);
+		return 2;
+	}
+	if (!strcmp(name, "--version")) {
+		printf("longhaul %s\n", LONGHAUL_VERSION);
+		return 0;
+	}
+	if (!strcmp(name, "help") || !strcmp(name, "-h") || !strcmp(name, "--help")) {
+		c = argc > 2 ? find(argv[2]) : NULL;
+		if (c)
+			c->help();
+		else
+			help(stdout);
+		return 0;
+	}
+	c = find(name);
+	if (!c) {
+		fprintf(stderr, "longhaul: unknown command '%s'\n\n", name);
+		help(stderr);
+		return 2;
+	}
+	if (asks_for_help(argc - 1, argv + 1)) {
+		c->help();
+		return 0;
+	}
+	return c->run(argc - 1, argv + 1);
+}

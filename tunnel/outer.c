@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* outer.c - the table of outer transports */
+#include "tunnel/outer.h"
+
+static const struct outer_ops *const kinds[] = {
+	[CONF_OUTER_CAPSULATOR] = &outer_capsulator,
+};
+
+/* Finds a transport by its enum conf_outer; NULL if this build does not have it. */
+const struct outer_ops *outer_find(int kind)
+{
+	return (unsigned)kind < sizeof(kinds) / sizeof(*kinds) ? kinds[kind] : NULL;
+}

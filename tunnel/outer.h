@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* outer.h - outer transports: how frames travel between sites */
+#ifndef TUNNEL_OUTER_H
+#define TUNNEL_OUTER_H
+
+#include "lib/err.h"
+#include "lib/gso.h"
+#include "lib/loop.h"
+#include "tunnel/batch.h"
+#include "tunnel/counters.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tunnel;
+
+/* One worker's end of an outer transport. Each transport's own structure begins with it. */
+struct outer {
+	struct tunnel *tunnel;
+	struct counters *counters;
+	struct loop_io io;
+};
+
+/* frame.key of what came from a peer: which tag, from whom. */
+static inline uint32_t outer_key(unsigned tag, unsigned peer)
+{
+	return (uint32_t)tag << 8 | peer;
+}
+
+static inline unsigned outer_key_tag(uint32_t key)
+{
+	return key >> 8;
+}
+
+static inline unsigned outer_key_peer(uint32_t key)
+{
+	return key & 0xff;
+}
+
+/* A kind of outer transport. */
+struct outer_ops {
+	const char *name;
+	bool plain_text; /* neither authenticated nor encrypted: worth a warning */
+	/* Bytes of outer IP packet around an inner frame. */
+	unsigned overhead;
+	/* Opens a worker's end on the tunnel's interface. Returns NULL with a text. */
+	struct outer *(*open)(struct tunnel *t, struct counters *c, struct err *e);
+	void (*close)(struct outer *o);
+	/* Reads what is waiting into @b's frames, with keys; drops counted. Returns how many
+	 * messages. */
+	unsigned (*receive)(struct outer *o, struct batch *b);
+	/*
+	 * Splits a frame and queues its wire frames for a set of peers. The
+	 * frame must stay until flush().
+	 */
+	void (*send)(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f);
+	void (*flush)(struct outer *o);
+	/* Whether a frame seen on a border port is one of the tunnel's own packets. */
+	bool (*is_own)(const struct tunnel *t, const struct frame *f, const struct packet *p);
+	/* The tunnel interface came back with another index. */
+	int (*rebind)(struct outer *o, struct err *e);
+	/* Packets the kernel dropped because we did not read them in time. */
+	uint64_t (*kernel_drops)(const struct outer *o);
+};
+
+extern const struct outer_ops outer_capsulator;
+
+const struct outer_ops *outer_find(int kind);
+
+#endif

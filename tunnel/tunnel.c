@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tunnel.c - a tunnel instance from start to end */
+/*
+ * Theory of operation
+ *
+ * Set-up goes from what can be wrong most easily to what touches the kernel:
+ * peers are resolved, interfaces looked at and claimed, sockets opened, then
+ * threads started. It fails loudly and undoes itself. From then on the main
+ * thread's loop answers the control socket, ages the MAC table and watches
+ * the interfaces: one that goes away is marked down, one that comes back, by
+ * name and with another index, is opened anew by the worker.
+ *
+ * Nothing in the kernel outlives the process: TAPs, promiscuous mode and
+ * sockets belong to descriptors. Large receive offload is the one setting
+ * that is changed on an interface, and it is put back at the end.
+ */
+#include "tunnel/tunnel.h"
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/notify.h"
+#include "tunnel/worker.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define _LGPL_SOURCE
+#include <urcu.h>
+
+#define AGE_PERIOD_NS	(10 * NS_PER_S)
+#define RETRY_PERIOD_NS (500 * NS_PER_MS) /* how soon a TAP that was deleted is made again */
+
+static int resolve(struct peer *p, struct err *e)
+{
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_RAW}, *found;
+	const struct sockaddr_in *in;
+	int ret = getaddrinfo(p->conf->address, NULL, &hints, &found);
+
+	if (ret)
+		return err_set(e, EHOSTUNREACH,
+			       "far end '%s' does not resolve to an IPv4 address: %s; the "
+			       "capsulator transport is IPv4 only",
+			       p->conf->address, gai_strerror(ret));
+	in = (const struct sockaddr_in *)found->ai_addr;
+	p->address = in->sin_addr;
+	freeaddrinfo(found);
+	if (IN_MULTICAST(ntohl(p->address.s_addr)) || p->address.s_addr == INADDR_ANY ||
+	    p->address.s_addr == INADDR_BROADCAST)
+		return err_set(e, EINVAL, "far end '%s' is not the address of a host",
+			       p->conf->address);
+	return 0;
+}
+
+static int init_peers(struct tunnel *t, struct err *e)
+{
+	unsigned i, j;
+	int ret;
+
+	for (i = 0; i < t->conf->n_peers; i++) {
+		struct peer *p = &t->peers[i];
+
+		*p = (struct peer){.index = i, .conf = &t->conf->peers[i]};
+		ret = resolve(p, e);
+		if (ret)
+			return ret;
+		for (j = 0; j < i; j++)
+			if (t->peers[j].address.s_addr == p->address.s_addr)
+				return err_set(e, EEXIST,
+					       "far ends '%s' and '%s' are the same address",
+					       t->peers[j].conf->address, p->conf->address);
+		t->n_peers++;
+	}
+	return 0;
+}
+
+/* Index of a tag as on the wire, -1 if nothing is bridged with it. */
+int tunnel_tag_index(const struct tunnel *t, uint32_t tag)
+{
+	unsigned i;
+
+	for (i = 0; i < t->n_tags; i++)
+		if (t->tags[i].tag == tag)
+			return (int)i;
+	return -1;
+}
+
+/* Makes a tag where a port has named a new one. Returns its index. */
+static unsigned add_tag(struct tunnel *t, uint32_t number, uint64_t now_ns)
+{
+	const struct conf_tag *conf = conf_tag(t->conf, number);
+	int at = tunnel_tag_index(t, number);
+	struct tag *tag;
+	unsigned i;
+
+	if (at >= 0)
+		return (unsigned)at;
+	tag = &t->tags[t->n_tags];
+	*tag = (struct tag){.tag = number, .conf = conf};
+	for (i = 0; i < FDB_PLACES; i++)
+		storm_init(&tag->storms[i], conf->storm_limit, now_ns);
+	return t->n_tags++;
+}
+
+/* Which peers a port's tag goes to: all, or the one of its own position for IF#TAG. */
+static uint64_t peers_of(const struct tunnel *t, unsigned port)
+{
+	if (t->conf->ports[port].positional && !t->conf->all && t->n_peers > 1)
+		return 1ull << port;
+	return t->n_peers == 64 ? ~0ull : (1ull << t->n_peers) - 1;
+}
+
+static int init_ports(struct tunnel *t, struct err *e)
+{
+	uint64_t now = clock_ns(), left;
+	unsigned i, tag;
+	int ret;
+
+	t->tags = calloc(t->conf->n_ports, sizeof(*t->tags));
+	if (!t->tags)
+		return err_set(e, ENOMEM, "out of memory");
+	for (i = 0; i < t->conf->n_ports; i++) {
+		tag = add_tag(t, t->conf->ports[i].tag, now);
+		t->tags[tag].ports |= 1ull << i;
+		t->tags[tag].peers |= peers_of(t, i);
+		for (left = peers_of(t, i); left; left &= left - 1)
+			t->peers[__builtin_ctzll(left)].tags |= 1ull << tag;
+		ret = port_init(&t->ports[i], t->conf, i, tag, e);
+		t->n_ports++;
+		if (ret)
+			return ret;
+	}
+	for (i = 0; i < t->conf->n_tags; i++)
+		if (tunnel_tag_index(t, t->conf->tags[i].tag) < 0)
+			log_warning("[tag %u] is configured but no border port carries it",
+				    t->conf->tags[i].tag);
+	return 0;
+}
+
+/* What fits the tunnel interface without fragments, or what was asked for. */
+static uint32_t resolve_mtu(const struct tunnel *t, uint32_t asked)
+{
+	unsigned around = t->outer_ops->overhead + ETH_HDR_LEN;
+
+	if (asked == MTU_OFF)
+		return 0;
+	if (asked != MTU_AUTO)
+		return asked;
+	return t->interface_mtu > MTU_MIN + around ? t->interface_mtu - around : MTU_MIN;
+}
+
+static void init_rules(struct tunnel *t)
+{
+	unsigned i;
+
+	for (i = 0; i < t->n_tags; i++) {
+		const struct conf_tag *c = t->tags[i].conf;
+
+		t->tags[i].rules = (struct frob_rules){
+			.mtu = (uint16_t)resolve_mtu(t, c->mtu),
+			.wscale = c->wscale == WSCALE_OFF ? FROB_WSCALE_OFF : (int8_t)c->wscale,
+		};
+	}
+}
+
+static int check_interface(const struct conf *conf, struct link_info *info, struct err *e)
+{
+	int ret = link_get(conf->interface, info, e);
+
+	return ret ? err_wrap(e, ret, "tunnel interface %s", conf->interface) : 0;
+}
+
+static int find_outer(const struct conf *conf, const struct outer_ops **ops, struct err *e)
+{
+	*ops = outer_find(conf->outer);
+	if (!*ops)
+		return err_set(e, EPROTONOSUPPORT,
+			       "the sealed transport is not part of version " LONGHAUL_VERSION
+			       "; for plain text ask with --outer capsulator");
+	return 0;
+}
+
+/*
+ * Checks all of a configuration that can be checked without starting: the
+ * interfaces are there and can be bridged, the peers resolve.
+ * Returns 0 or -errno with a text.
+ */
+int tunnel_check(const struct conf *conf, struct err *e)
+{
+	struct tunnel *t = calloc(1, sizeof(*t));
+	unsigned i;
+	int ret;
+
+	if (!t)
+		return err_set(e, ENOMEM, "out of memory");
+	t->conf = conf;
+	ret = find_outer(conf, &t->outer_ops, e);
+	ret = ret ? ret : check_interface(conf, &t->interface, e);
+	for (i = 0; !ret && i < conf->n_ports; i++)
+		ret = port_check(&conf->ports[i], e);
+	ret = ret ? ret : init_peers(t, e);
+	free(t);
+	return ret;
+}
+
+static struct port *find_port(struct tunnel *t, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < t->n_ports; i++)
+		if (!strcmp(t->ports[i].conf->name, name))
+			return &t->ports[i];
+	return NULL;
+}
+
+static void interface_changed(struct tunnel *t, const struct link_info *info, bool present)
+{
+	bool up = info->up && info->running, was_up = t->interface.up && t->interface.running;
+	bool back = present && info->ifindex != t->interface.ifindex;
+
+	if (!present) {
+		log_warning("tunnel interface %s is gone; waiting for it", info->name);
+		t->interface = (struct link_info){0};
+		return;
+	}
+	t->interface = *info;
+	t->interface_mtu = info->mtu;
+	if (back) {
+		log_info("tunnel interface %s is back", info->name);
+		worker_rebind_outer(t->worker);
+	} else if (up != was_up) {
+		log_info("tunnel interface %s is %s", info->name, up ? "up" : "down");
+	}
+}
+
+static void port_changed(struct tunnel *t, struct port *port, const struct link_info *info,
+			 bool present)
+{
+	bool back = present && info->ifindex != port->ifindex;
+
+	port_link_changed(port, present ? info : NULL);
+	if (back)
+		worker_reopen_port(t->worker, port->index);
+	else if (!present && port->conf->kind == CONF_PORT_TAP)
+		loop_timer_start(t->loop, &t->retry_timer, RETRY_PERIOD_NS, 0);
+}
+
+static void link_news(void *ctx, const struct link_info *info, bool present)
+{
+	struct tunnel *t = ctx;
+	struct port *port = find_port(t, info->name);
+
+	if (!strcmp(info->name, t->conf->interface))
+		interface_changed(t, info, present);
+	else if (port && (present || info->ifindex == port->ifindex))
+		port_changed(t, port, info, present);
+}
+
+/* TAPs are ours to make: one that somebody deleted is made again. */
+static void remake_taps(void *ctx)
+{
+	struct tunnel *t = ctx;
+	unsigned i;
+
+	for (i = 0; i < t->n_ports; i++)
+		if (t->ports[i].conf->kind == CONF_PORT_TAP && !t->ports[i].ifindex)
+			worker_reopen_port(t->worker, i);
+}
+
+static void age(void *ctx)
+{
+	struct tunnel *t = ctx;
+
+	fdb_age(t->fdb, (uint32_t)(t->conf->mac_age_ns / NS_PER_MS),
+		(uint32_t)(clock_ns() / NS_PER_MS));
+}
+
+static void pat_watchdog(void *ctx)
+{
+	notify_manager("WATCHDOG=1");
+}
+
+static void on_signal(void *ctx, int sig)
+{
+	struct tunnel *t = ctx;
+
+	t->signal = sig;
+	loop_stop(t->loop);
+}
+
+static json_t *answer(void *ctx, const json_t *request)
+{
+	const char *cmd = json_string_value(json_object_get(request, "cmd"));
+
+	if (cmd && !strcmp(cmd, "status"))
+		return tunnel_status(ctx);
+	return json_pack("{s:i, s:s}", "version", 1, "error", "unknown cmd; known: status");
+}
+
+/* Everything that may fail before the first frame moves. */
+static int set_up(struct tunnel *t, struct err *e)
+{
+	static const int signals[] = {SIGINT, SIGTERM, 0};
+	unsigned i;
+	int ret;
+
+	ret = find_outer(t->conf, &t->outer_ops, e);
+	ret = ret ? ret : check_interface(t->conf, &t->interface, e);
+	if (ret)
+		return ret;
+	t->interface_mtu = t->interface.mtu;
+	t->loop = loop_new(e);
+	if (!t->loop)
+		return -ENOMEM;
+	t->ctl = ctl_server_new(t->loop, t->conf->name, answer, t, e);
+	if (!t->ctl)
+		return -EADDRINUSE;
+	t->claim = ctl_claim("interface", t->conf->interface, e);
+	if (t->claim < 0)
+		return t->claim;
+	ret = init_peers(t, e);
+	ret = ret ? ret : init_ports(t, e);
+	if (ret)
+		return ret;
+	init_rules(t);
+	t->fdb = fdb_new();
+	if (!t->fdb)
+		return err_set(e, ENOMEM, "out of memory");
+	/* Before the sockets, so that no change between them and the first news is missed. */
+	t->watch = link_watch_new(t->loop, link_news, t, e);
+	t->worker = t->watch ? worker_new(t, e) : NULL;
+	if (!t->worker)
+		return -EIO;
+	for (i = 0; i < t->n_ports; i++) {
+		struct link_info info;
+
+		if (!link_get(t->ports[i].conf->name, &info, e))
+			port_link_changed(&t->ports[i], &info);
+	}
+	ret = loop_on_signals(t->loop, signals, on_signal, t, e);
+	return ret ? ret : worker_start(t->worker, e);
+}
+
+static void tear_down(struct tunnel *t)
+{
+	unsigned i;
+
+	worker_free(t->worker);
+	link_watch_free(t->watch);
+	for (i = 0; i < t->n_ports; i++)
+		port_release(&t->ports[i]);
+	ctl_server_free(t->ctl);
+	if (t->claim >= 0)
+		close(t->claim);
+	fdb_free(t->fdb);
+	loop_free(t->loop);
+	free(t->tags);
+}
+
+static void announce(const struct tunnel *t)
+{
+	unsigned i;
+
+	for (i = 0; i < t->n_ports; i++) {
+		const struct tag *tag = &t->tags[t->ports[i].tag];
+
+		log_info("port %s carries tag %u to %d peer%s", t->ports[i].conf->name, tag->tag,
+			 __builtin_popcountll(tag->peers),
+			 tag->peers & (tag->peers - 1) ? "s" : "");
+	}
+	for (i = 0; i < t->n_tags; i++) {
+		if (t->tags[i].rules.mtu)
+			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
+				 t->tags[i].tag, t->tags[i].rules.mtu - 40,
+				 t->tags[i].rules.mtu - 60);
+		if (t->tags[i].rules.wscale != FROB_WSCALE_OFF)
+			log_warning("tag %u: window scale %d is written into handshakes; a host "
+				    "that sent "
+				    "another one goes on scaling by its own",
+				    t->tags[i].tag, t->tags[i].rules.wscale);
+	}
+	if (t->outer_ops->plain_text)
+		log_warning(
+			"outer = %s is PLAIN TEXT: everybody on the path can read and forge frames",
+			t->outer_ops->name);
+}
+
+static void start_timers(struct tunnel *t)
+{
+	uint64_t watchdog = notify_watchdog_ns();
+
+	t->age_timer = (struct loop_timer){.expired = age, .ctx = t};
+	t->retry_timer = (struct loop_timer){.expired = remake_taps, .ctx = t};
+	t->watchdog_timer = (struct loop_timer){.expired = pat_watchdog, .ctx = t};
+	loop_timer_start(t->loop, &t->age_timer, AGE_PERIOD_NS, AGE_PERIOD_NS);
+	if (watchdog)
+		loop_timer_start(t->loop, &t->watchdog_timer, watchdog, watchdog);
+}
+
+/*
+ * Runs a tunnel until a signal ends it.
+ * Returns 0, or -errno with a text when it could not start.
+ */
+int tunnel_run(const struct conf *conf, struct err *e)
+{
+	struct tunnel *t = calloc(1, sizeof(*t));
+	int ret;
+
+	if (!t)
+		return err_set(e, ENOMEM, "out of memory");
+	*t = (struct tunnel){.conf = conf, .claim = -1, .started_ns = clock_ns()};
+	rcu_register_thread();
+	ret = set_up(t, e);
+	if (!ret) {
+		announce(t);
+		start_timers(t);
+		notify_manager("READY=1\nSTATUS=bridging %u ports with %u peers", t->n_ports,
+			       t->n_peers);
+		loop_run(t->loop);
+		notify_manager("STOPPING=1");
+		log_info("ended by %s", strsignal(t->signal));
+	}
+	tear_down(t);
+	rcu_unregister_thread();
+	free(t);
+	return ret;
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* worker.c - the way of a frame, both directions, top to bottom */
+/*
+ * Theory of operation
+ *
+ *	port_ready                        outer_ready
+ *	  read a batch                      read a batch, check sender and tag
+ *	  per frame: admit                  frob each frame (SYNs)
+ *	             learn source           merge consecutive segments
+ *	             find destinations      per super-frame: learn, find destinations
+ *	             to ports and peers     to ports
+ *	  flush                             flush
+ *
+ * A worker owns its end of every port and of the outer transport, and its
+ * counters; the MAC table is shared. Everything a frame points at lives in
+ * the worker's batch and stays until the flush at the batch's end, so nothing
+ * on the way is copied but headers.
+ *
+ * Other threads change a worker only by calls posted to its loop.
+ */
+#include "tunnel/worker.h"
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "tunnel/tunnel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define _LGPL_SOURCE
+#include <urcu.h>
+
+#define ETHERTYPE_MAC_CONTROL 0x8808 /* pause frames, IEEE 802.3 annex 31 */
+
+/* A port's end, and what its callback needs to know. */
+struct port_end {
+	struct worker *worker;
+	struct port_queue queue;
+};
+
+struct worker {
+	struct tunnel *tunnel;
+	struct loop *loop;
+	pthread_t thread;
+	bool running;
+	struct port_end *ports; /* as many as the tunnel has */
+	struct outer *outer;
+	struct batch *batch;
+	struct gso_merge *merge;
+	struct counters counters;
+	struct loop_timer overruns_timer;
+	uint64_t now_ns; /* of the batch */
+	uint32_t now_ms;
+};
+
+/* Where a frame goes: sets of port and peer indices. */
+struct destinations {
+	uint64_t ports, peers;
+};
+
+static void drop(struct worker *w, enum drop reason, uint32_t frames)
+{
+	counter_add(&w->counters.drops[reason], frames);
+}
+
+/* Wire frames inside a frame; an estimate for offload headers that are wrong, which are dropped
+ * later. */
+static uint32_t wire_frames(const struct frame *f, const struct packet *p)
+{
+	if (f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE || !f->vnet.gso_size ||
+	    p->payload >= f->len)
+		return 1;
+	return (f->len - p->payload + f->vnet.gso_size - 1) / f->vnet.gso_size;
+}
+
+static struct fdb_key key_of(const struct tag *tag, const uint8_t *mac, const struct packet *p)
+{
+	struct fdb_key key = {.vid = p->vid, .tag = tag->tag};
+
+	memcpy(key.mac, mac, sizeof(key.mac));
+	return key;
+}
+
+/* Whether a frame read from a port may enter the bridge at all. */
+static bool admit(struct worker *w, struct port *port, const struct frame *f,
+		  const struct packet *p)
+{
+	static const uint8_t zero[6];
+	const uint8_t *source = f->data + 6;
+	enum drop reason;
+
+	if (source[0] & 1 || !memcmp(source, zero, 6))
+		reason = DROP_bad_source;
+	else if (p->ethertype == ETHERTYPE_MAC_CONTROL)
+		reason = DROP_mac_control;
+	else if (w->tunnel->outer_ops->is_own(w->tunnel, f, p))
+		reason = DROP_own_outer;
+	else if (reflect_seen(port->reflect, f->data, f->len, p, w->now_ms))
+		reason = DROP_reflected;
+	else
+		return true;
+	drop(w, reason, wire_frames(f, p));
+	return false;
+}
+
+/* Learns a frame's source. Returns false if the frame must be dropped. */
+static bool learn(struct worker *w, const struct tag *tag, fdb_place place, const struct frame *f,
+		  const struct packet *p)
+{
+	struct fdb_key key = key_of(tag, f->data + 6, p);
+	bool announced = guard_announces(f->data, f->len, p);
+
+	switch (fdb_learn(w->tunnel->fdb, &key, place, announced, tag->conf->max_macs, w->now_ms)) {
+	case FDB_CONFLICT: drop(w, DROP_mac_conflict, wire_frames(f, p)); return false;
+	case FDB_FULL: counter_add(&w->counters.unlearnt, 1); return true;
+	case FDB_MOVED:
+		log_debug("tag %u: %02x:%02x:%02x:%02x:%02x:%02x moved to %s %s", tag->tag,
+			  key.mac[0], key.mac[1], key.mac[2], key.mac[3], key.mac[4], key.mac[5],
+			  fdb_is_peer(place) ? "peer" : "port",
+			  fdb_is_peer(place) ? w->tunnel->peers[fdb_index(place)].conf->name
+					     : w->tunnel->ports[fdb_index(place)].conf->name);
+		return true;
+	default: return true;
+	}
+}
+
+/* Finds where a frame goes. What came from a peer never goes to a peer: every site has heard it. */
+static struct destinations find_destinations(struct worker *w, struct tag *tag, fdb_place from,
+					     const struct frame *f, const struct packet *p,
+					     uint32_t frames)
+{
+	struct destinations d = {tag->ports, fdb_is_peer(from) ? 0 : tag->peers};
+	bool group = f->data[0] & 1;
+	struct fdb_key key = key_of(tag, f->data, p);
+	fdb_place at = group ? FDB_NOWHERE : fdb_lookup(w->tunnel->fdb, &key);
+
+	if (at == from || (at != FDB_NOWHERE && fdb_is_peer(at) && fdb_is_peer(from))) {
+		drop(w, at == from ? DROP_same_side : DROP_horizon, frames);
+		return (struct destinations){0, 0};
+	}
+	if (at != FDB_NOWHERE) {
+		d.ports &= fdb_is_peer(at) ? 0 : 1ull << fdb_index(at);
+		d.peers &= fdb_is_peer(at) ? 1ull << fdb_index(at) : 0;
+		return d;
+	}
+	/* Multicast that is not broadcast is somebody's traffic, not a storm. */
+	if ((!group || f->data[0] == 0xff) &&
+	    !storm_allows(&tag->storms[from], frames, w->now_ns)) {
+		drop(w, DROP_storm, frames);
+		return (struct destinations){0, 0};
+	}
+	if (!fdb_is_peer(from))
+		d.ports &= ~(1ull << from);
+	counter_add(&w->counters.flooded, frames);
+	return d;
+}
+
+static void to_ports(struct worker *w, uint64_t ports, const struct gso_merged *m,
+		     const struct packet *p)
+{
+	struct port_queue *q;
+
+	for (; ports; ports &= ports - 1) {
+		q = &w->ports[__builtin_ctzll(ports)].queue;
+		reflect_note(q->port->reflect, m->head->data, m->head->len, p, w->now_ms);
+		port_queue_send(q, m, p, &w->counters);
+	}
+}
+
+/* A frame that goes from port to port as it is. @m and @iov live as long as the batch. */
+static void make_single(struct gso_merged *m, struct iovec *iov, struct frame *f, uint32_t frames,
+			const struct packet *p)
+{
+	*iov = (struct iovec){f->data, f->len};
+	*m = (struct gso_merged){.vnet = f->vnet,
+				 .head = f,
+				 .iov = iov,
+				 .iovcnt = 1,
+				 .len = f->len,
+				 .frames = frames,
+				 .wire_len = frames > 1 ? p->payload + f->vnet.gso_size : f->len};
+}
+
+/* Port to bridge: one frame, perhaps a super-frame. */
+static void from_port(struct worker *w, struct port *port, struct frame *f,
+		      struct gso_merged *single, struct iovec *iov)
+{
+	struct tag *tag = &w->tunnel->tags[port->tag];
+	struct traffic *in = &w->counters.ports[port->index].in;
+	struct destinations d;
+	struct packet p;
+	uint32_t frames;
+
+	packet_parse(f->data, f->len,
+		     &p); /* what it cannot read is bridged by its MACs all the same */
+	frames = wire_frames(f, &p);
+	counter_add(&in->frames, frames);
+	counter_add(&in->bytes, f->len);
+	counter_add(&in->supers, frames > 1);
+	if (!admit(w, port, f, &p) || !learn(w, tag, fdb_port(port->index), f, &p))
+		return;
+	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
+	if (d.peers)
+		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f);
+	if (d.ports) {
+		make_single(single, iov, f, frames, &p);
+		to_ports(w, d.ports, single, &p);
+	}
+}
+
+static void flush_ports(struct worker *w)
+{
+	unsigned i;
+
+	for (i = 0; i < w->tunnel->n_ports; i++)
+		if (w->ports[i].queue.n_tx)
+			w->ports[i].queue.port->ops->flush(&w->ports[i].queue, &w->counters);
+}
+
+static void batch_begins(struct worker *w)
+{
+	w->now_ns = clock_ns();
+	w->now_ms = (uint32_t)(w->now_ns / NS_PER_MS);
+}
+
+static void port_ready(void *ctx, uint32_t events)
+{
+	struct port_end *end = ctx;
+	struct worker *w = end->worker;
+	struct gso_merged singles[BATCH_MESSAGES];
+	struct iovec iovs[BATCH_MESSAGES];
+	unsigned i, n;
+
+	n = end->queue.port->ops->receive(&end->queue, w->batch, &w->counters);
+	if (!n && events & (EPOLLERR | EPOLLHUP)) {
+		int error;
+		socklen_t len = sizeof(error);
+
+		/* Reading the error clears it: an interface that went away or down says so once. */
+		if (getsockopt(end->queue.io.fd, SOL_SOCKET, SO_ERROR, &error, &len))
+			loop_modify(w->loop, &end->queue.io, 0); /* a TAP that is gone */
+		return;
+	}
+	batch_begins(w);
+	for (i = 0; i < w->batch->n; i++)
+		from_port(w, end->queue.port, &w->batch->frames[i], &singles[i], &iovs[i]);
+	w->tunnel->outer_ops->flush(w->outer);
+	flush_ports(w);
+}
+
+/* Rewrites what a frame from a peer says in its handshake, and counts it. */
+static void frob(struct worker *w, struct frame *f)
+{
+	unsigned tag = outer_key_tag(f->key);
+	struct tag_counters *c = &w->counters.tags[tag];
+	unsigned did = frob_rewrite(f->data, f->len, f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
+				    &w->tunnel->tags[tag].rules);
+
+	if (!did)
+		return;
+	counter_add(&c->syns, !!(did & FROB_SYN));
+	counter_add(&c->mss_clamped, !!(did & FROB_MSS));
+	counter_add(&c->wscale_written, !!(did & FROB_WSCALE));
+	counter_add(&c->malformed, !!(did & FROB_MALFORMED));
+}
+
+/* Peer to bridge: one frame, or several that were merged. */
+static void from_peer(struct worker *w, const struct gso_merged *m)
+{
+	unsigned peer = outer_key_peer(m->head->key);
+	struct tag *tag = &w->tunnel->tags[outer_key_tag(m->head->key)];
+	struct traffic *in = &w->counters.peers[peer].in;
+	struct destinations d;
+	struct packet p;
+
+	packet_parse(m->head->data, m->head->len, &p);
+	counter_add(&in->frames, m->frames);
+	counter_add(&in->bytes, m->len);
+	counter_add(&in->supers, m->frames > 1);
+	if (m->head->data[6] & 1) {
+		drop(w, DROP_bad_source, m->frames);
+		return;
+	}
+	if (!learn(w, tag, fdb_peer(peer), m->head, &p))
+		return;
+	d = find_destinations(w, tag, fdb_peer(peer), m->head, &p, m->frames);
+	to_ports(w, d.ports, m, &p);
+}
+
+static void outer_ready(void *ctx, uint32_t events)
+{
+	struct worker *w = ctx;
+	const struct gso_merged *merged;
+	uint32_t i, n;
+
+	if (!w->tunnel->outer_ops->receive(w->outer, w->batch))
+		return;
+	batch_begins(w);
+	for (i = 0; i < w->batch->n; i++) {
+		struct frame *f = &w->batch->frames[i];
+
+		atomic_store_explicit(&w->tunnel->peers[outer_key_peer(f->key)].heard_ns, w->now_ns,
+				      memory_order_relaxed);
+		frob(w, f);
+	}
+	merged = gso_merge_batch(w->merge, w->batch->frames, w->batch->n, &n);
+	for (i = 0; i < n; i++)
+		from_peer(w, &merged[i]);
+	flush_ports(w);
+}
+
+static void copy_overruns(void *ctx)
+{
+	struct worker *w = ctx;
+	unsigned i;
+
+	for (i = 0; i < w->tunnel->n_ports; i++)
+		atomic_store_explicit(&w->counters.port_overruns[i],
+				      port_queue_kernel_drops(&w->ports[i].queue),
+				      memory_order_relaxed);
+	atomic_store_explicit(&w->counters.outer_overruns,
+			      w->tunnel->outer_ops->kernel_drops(w->outer), memory_order_relaxed);
+}
+
+/* Makes a worker with all its descriptors open, so that what is wrong is said before it runs. */
+struct worker *worker_new(struct tunnel *t, struct err *e)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	bool no_merge = t->conf->without & (WITHOUT_MERGE | WITHOUT_VNET_HDR);
+	unsigned i;
+
+	if (!w) {
+		err_set(e, ENOMEM, "out of memory");
+		return NULL;
+	}
+	w->tunnel = t;
+	w->ports = calloc(t->n_ports, sizeof(*w->ports));
+	w->batch = batch_new();
+	w->merge = gso_merge_new(BATCH_FRAMES, no_merge ? GSO_MERGE_NOTHING : 0);
+	w->loop = loop_new(e);
+	if (!w->ports || !w->batch || !w->merge || !w->loop) {
+		err_set(e, ENOMEM, "out of memory");
+		goto fail;
+	}
+	for (i = 0; i < t->n_ports; i++) {
+		struct port_end *end = &w->ports[i];
+
+		end->worker = w;
+		end->queue.port = &t->ports[i];
+		end->queue.io = (struct loop_io){-1, port_ready, end};
+	}
+	for (i = 0; i < t->n_ports; i++)
+		if (port_queue_open(&w->ports[i].queue, e) ||
+		    loop_add(w->loop, &w->ports[i].queue.io, EPOLLIN))
+			goto fail;
+	w->outer = t->outer_ops->open(t, &w->counters, e);
+	if (!w->outer)
+		goto fail;
+	w->outer->io.ready = outer_ready;
+	w->outer->io.ctx = w;
+	loop_add(w->loop, &w->outer->io, EPOLLIN);
+	w->overruns_timer = (struct loop_timer){.expired = copy_overruns, .ctx = w};
+	loop_timer_start(w->loop, &w->overruns_timer, NS_PER_S, NS_PER_S);
+	return w;
+fail:
+	worker_free(w);
+	return NULL;
+}
+
+static void *run(void *arg)
+{
+	struct worker *w = arg;
+
+	rcu_register_thread();
+	loop_run(w->loop);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/* Starts the worker's thread. Returns 0 or -errno. */
+int worker_start(struct worker *w, struct err *e)
+{
+	int ret = pthread_create(&w->thread, NULL, run, w);
+
+	if (ret)
+		return err_set(e, ret, "thread: %s", strerror(ret));
+	w->running = true;
+	return 0;
+}
+
+/* Stops a worker and closes what it has. */
+void worker_free(struct worker *w)
+{
+	unsigned i;
+
+	if (!w)
+		return;
+	if (w->running) {
+		loop_stop(w->loop);
+		pthread_join(w->thread, NULL);
+	}
+	for (i = 0; w->ports && i < w->tunnel->n_ports; i++)
+		if (w->ports[i].worker)
+			port_queue_close(&w->ports[i].queue);
+	if (w->outer)
+		w->tunnel->outer_ops->close(w->outer);
+	loop_free(w->loop);
+	gso_merge_free(w->merge);
+	batch_free(w->batch);
+	free(w->ports);
+	free(w);
+}
+
+/* The worker's counters; any thread may read them. */
+const struct counters *worker_counters(const struct worker *w)
+{
+	return &w->counters;
+}
+
+static void reopen_port(void *arg)
+{
+	struct port_end *end = arg;
+	struct worker *w = end->worker;
+	struct err e;
+
+	if (end->queue.io.fd >= 0)
+		loop_remove(w->loop, &end->queue.io);
+	port_queue_close(&end->queue);
+	if (port_queue_open(&end->queue, &e))
+		log_warning("%s", e.text);
+	else
+		loop_add(w->loop, &end->queue.io, EPOLLIN);
+}
+
+/* Has the worker open a port anew: its interface went away and came back. */
+void worker_reopen_port(struct worker *w, unsigned port)
+{
+	loop_post(w->loop, reopen_port, &w->ports[port]);
+}
+
+static void rebind_outer(void *arg)
+{
+	struct worker *w = arg;
+	struct err e;
+
+	if (w->tunnel->outer_ops->rebind(w->outer, &e))
+		log_warning("%s", e.text);
+}
+
+/* Has the worker bind the outer socket anew: the tunnel interface came back. */
+void worker_rebind_outer(struct worker *w)
+{
+	loop_post(w->loop, rebind_outer, w);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* worker.h - the thread that moves frames between ports and peers */
+#ifndef TUNNEL_WORKER_H
+#define TUNNEL_WORKER_H
+
+#include "lib/err.h"
+#include "tunnel/counters.h"
+#include "tunnel/outer.h"
+#include "tunnel/port.h"
+
+struct tunnel;
+struct worker;
+
+struct worker *worker_new(struct tunnel *t, struct err *e);
+int worker_start(struct worker *w, struct err *e);
+void worker_free(struct worker *w);
+const struct counters *worker_counters(const struct worker *w);
+void worker_reopen_port(struct worker *w, unsigned port);
+void worker_rebind_outer(struct worker *w);
+
+#endif
