@@ -64,6 +64,7 @@ struct gso_merge; /* storage for one batch; see gso.c */
 
 /* Flags of gso_merge_new(). */
 #define GSO_MERGE_UDP 1 /* also merge UDP datagrams (the port takes VIRTIO_NET_HDR_GSO_UDP_L4) */
+#define GSO_MERGE_NOTHING 2 /* every frame stays alone: for those who must do without super-frames */
 
 struct gso_merge *gso_merge_new(uint32_t max_frames, unsigned flags);
 void gso_merge_free(struct gso_merge *m);

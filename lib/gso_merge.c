@@ -74,6 +74,7 @@ struct gso_merge {
 	uint32_t max_frames;
 	uint32_t sets_mask; /* sets of WAYS slots, less 1 */
 	bool udp;	    /* UDP datagrams are merged too */
+	bool nothing;	    /* nothing is merged */
 	uint64_t clock;	    /* the last generation given out; 64 bits never come round */
 	uint64_t generation[FLOW_PROTOS];
 	struct slot *slots;
@@ -88,7 +89,7 @@ struct gso_merge {
 /**
  * gso_merge_new - storage for merging
  * @max_frames: the most frames a batch will have, >= 1
- * @flags: GSO_MERGE_UDP, or 0 to merge TCP alone
+ * @flags: GSO_MERGE_UDP, or 0 to merge TCP alone, or GSO_MERGE_NOTHING
  *
  * Return: what gso_merge_batch() needs, for one thread at a time; NULL without
  * memory.
@@ -106,6 +107,7 @@ struct gso_merge *gso_merge_new(uint32_t max_frames, unsigned flags)
 	m->max_frames = max_frames;
 	m->sets_mask = sets - 1;
 	m->udp = flags & GSO_MERGE_UDP;
+	m->nothing = flags & GSO_MERGE_NOTHING;
 	m->slots = calloc((size_t)sets * WAYS, sizeof(*m->slots));
 	m->follower = calloc(max_frames, sizeof(*m->follower));
 	m->groups = calloc(max_frames, sizeof(*m->groups));
@@ -375,7 +377,7 @@ static void add(struct gso_merge *m, uint32_t index)
 
 	if (err || p.fragment)
 		close_unknown(m, &p);
-	if (err || p.fragment || !p.payload || (p.proto == IPPROTO_UDP && !m->udp))
+	if (m->nothing || err || p.fragment || !p.payload || (p.proto == IPPROTO_UDP && !m->udp))
 		group_begin(m, index, &p);
 	else
 		add_to_flow(m, index, &p);
