@@ -30,15 +30,24 @@ static uint64_t add_tail(const uint8_t *at, size_t len)
 {
 	uint64_t sum = 0;
 	uint32_t word;
+	uint16_t half;
 
 	for (; len >= sizeof(word); len -= sizeof(word), at += sizeof(word)) {
 		memcpy(&word, at, sizeof(word));
 		sum += word;
 	}
-	/* As if a zero octet followed the last of an odd number (RFC 1071 section 1). */
-	word = 0;
-	memcpy(&word, at, len);
-	return sum + word;
+	if (len & 2) {
+		memcpy(&half, at, sizeof(half));
+		sum += half;
+		at += sizeof(half);
+	}
+	if (len & 1) {
+		/* As if a zero octet followed the last of an odd number (RFC 1071 section 1). */
+		half = 0;
+		memcpy(&half, at, 1);
+		sum += half;
+	}
+	return sum;
 }
 
 /**

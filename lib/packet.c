@@ -58,10 +58,11 @@ struct cursor cursor_of(const void *base, size_t len)
  */
 const uint8_t *cursor_take(struct cursor *c, size_t n)
 {
-	const uint8_t *at = c->base + c->pos;
+	const uint8_t *at;
 
 	if (n > c->len - c->pos)
 		return NULL;
+	at = c->base + c->pos;
 	c->pos += n;
 	return at;
 }
