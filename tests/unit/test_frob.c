@@ -139,13 +139,15 @@ static void ip_options_do_not_lower_mss_further(void **state)
 
 static void an_mtu_smaller_than_the_headers_changes_nothing(void **state)
 {
+	static const uint8_t largest[] = {2, 4, 0xff, 0xff};
+
 	for (unsigned mtu = 0; mtu <= 60; mtu++) {
 		struct frob_rules rules = {.mtu = (uint16_t)mtu, .wscale = FROB_WSCALE_OFF};
 
-		syn(6, usual, sizeof(usual), 0);
+		syn(6, largest, sizeof(largest), 0);
 		assert_int_equal(rewrite(false, &rules), FROB_SYN);
 		assert_untouched();
-		syn(4, usual, sizeof(usual), 0);
+		syn(4, largest, sizeof(largest), 0);
 		assert_int_equal(rewrite(false, &rules), FROB_SYN | (mtu > 40 ? FROB_MSS : 0));
 		assert_true(pkt_check_ok(&k));
 	}

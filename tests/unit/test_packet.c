@@ -426,6 +426,14 @@ static void an_impossible_extension_chain_is_invalid(void **state)
 	pkt_udp(&k);
 	pkt_finish(&k);
 	assert_int_equal(parse(), PACKET_L3_INVALID);
+
+	/* AH's fixed part alone is 12 octets: payload length 1 (RFC 4302 section 2.2). */
+	pkt_begin(&k);
+	pkt_ipv6(&k);
+	pkt_ext(&k, 51, 8);
+	pkt_udp(&k);
+	pkt_finish(&k);
+	assert_int_equal(parse(), PACKET_L3_INVALID);
 }
 
 static void the_longest_extension_headers_are_stepped_over(void **state)
