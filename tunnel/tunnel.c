@@ -243,7 +243,8 @@ static void port_changed(struct tunnel *t, struct port *port, const struct link_
 	bool back = present && info->ifindex != port->ifindex;
 
 	port_link_changed(port, present ? info : NULL);
-	if (back)
+	/* A TAP comes because the worker made it; any other interface comes back without us. */
+	if (back && port->conf->kind != CONF_PORT_TAP)
 		worker_reopen_port(t->worker, port->index);
 	else if (!present && port->conf->kind == CONF_PORT_TAP)
 		loop_timer_start(t->loop, &t->retry_timer, RETRY_PERIOD_NS, 0);
