@@ -52,11 +52,11 @@ from pathlib import Path
 from typing import Any, Iterator, Sequence
 
 from longhaul_capture import Capture
-from longhaul_netns import (Command, LabError, Node, Process, Reaper, WaitTimeout, residents,
+from longhaul_netns import (Command, LabError, Node, OptionError, Process, Reaper, WaitTimeout, residents,
                             tail, wait_for)
 
-__all__ = ["Capture", "Command", "Host", "Lab", "LabError", "Node", "Process", "Site", "Tunnel",
-           "WaitTimeout", "iperf3", "leftovers", "longhaul", "tail", "wait_for"]
+__all__ = ["Capture", "Command", "Host", "Lab", "LabError", "Node", "OptionError", "Process", "Site",
+           "Tunnel", "WaitTimeout", "iperf3", "leftovers", "longhaul", "tail", "wait_for"]
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SITES = 8
@@ -65,6 +65,9 @@ IPV6_MIN_MTU = 1280     # RFC 8200, section 5
 OFFLOADS = ("tso", "gso", "gro", "tx-udp-segmentation", "sg", "tx", "rx")
 # The kernel repeats its multicast reports after a random time up to this many milliseconds.
 MLD_REPEAT_MS = 10
+QUIET = {"accept_dad": 0, "dad_transmits": 0, "router_solicitations": 0, "accept_ra": 0, "autoconf": 0,
+         "mldv1_unsolicited_report_interval": MLD_REPEAT_MS,
+         "mldv2_unsolicited_report_interval": MLD_REPEAT_MS}
 
 _open: list["Lab"] = []         # laboratories of this process that are not closed
 _survivors: list[str] = []      # processes that were still there when theirs was closed
@@ -160,7 +163,7 @@ class Host(Node):
         """Limit TCP's buffers: (min, default, max) bytes each; half or more of rmem is the window."""
         for name, values in (("rmem", rmem), ("wmem", wmem)):
             if values:
-                self.sysctl(f"net.ipv4.tcp_{name}", " ".join(str(value) for value in values))
+                self.sysctl({f"net.ipv4.tcp_{name}": " ".join(str(value) for value in values)})
 
 
 class Site(Node):
@@ -219,11 +222,11 @@ class Lab:
                  vlan: dict[str, int] | None = None, congestion: dict[str, str] | None = None,
                  line: bool = False, echo: Any = None) -> None:
         if not 2 <= sites <= MAX_SITES:
-            raise LabError(f"sites must be 2 to {MAX_SITES}, not {sites}")
+            raise OptionError(f"sites must be 2 to {MAX_SITES}, not {sites}")
         if not (1 <= hosts <= 20 and 1 <= ports <= 20):
-            raise LabError(f"hosts and ports must be 1 to 20, not {hosts} and {ports}")
+            raise OptionError(f"hosts and ports must be 1 to 20, not {hosts} and {ports}")
         if line and sites != 2:
-            raise LabError("a line stands between two sites, not more")
+            raise OptionError("a line stands between two sites, not more")
         self.letters = string.ascii_uppercase[:sites]
         self.ports, self.hosts_per_site = ports, max(hosts, ports)
         self.lan_mtu, self.wan_mtu = lan_mtu, wan_mtu
@@ -255,7 +258,7 @@ class Lab:
         try:
             return self.nodes.get(name) or self.nodes[f"site{name}"]
         except KeyError:
-            raise LabError(f"no node {name!r}; there are: {', '.join(self.nodes)}") from None
+            raise OptionError(f"no node {name!r}; there are: {', '.join(self.nodes)}") from None
 
     def host(self, name: str) -> Host:
         """A host by name, e.g. "hA2"."""
@@ -348,11 +351,7 @@ class Lab:
     def _make_wires(self) -> None:
         """Make all veth pairs with one ip process, each end in its namespace at once."""
         for node in self.nodes.values():
-            for key, value in (("accept_dad", 0), ("dad_transmits", 0), ("router_solicitations", 0),
-                               ("accept_ra", 0), ("autoconf", 0),
-                               ("mldv1_unsolicited_report_interval", MLD_REPEAT_MS),
-                               ("mldv2_unsolicited_report_interval", MLD_REPEAT_MS)):
-                node.sysctl(f"net.ipv6.conf.default.{key}", value)
+            node.sysctl({f"net.ipv6.conf.default.{key}": value for key, value in QUIET.items()})
         lines = []
         for i, wire in enumerate(self._wires):
             # The two ends' index numbers must differ: the kernel takes a pair with equal ones, which
@@ -366,7 +365,7 @@ class Lab:
         lines = ["link set lo up"]
         ends = [(end, wire.mtu) for wire in self._wires for end in wire.ends if end.node is node]
         if any(end.bridge for end, _ in ends):
-            node.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+            node.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
             lines.append(f"link add name br0 mtu {ends[0][1]} type bridge stp_state 0 forward_delay 0 "
                          "mcast_snooping 0")
         for end, mtu in ends:
@@ -378,8 +377,8 @@ class Lab:
                 lines.append(f"addr add {end.ip6} dev {end.ifname} nodad")
             if not end.ip:
                 # A border port is a hole in the wall: the machine's own stack says nothing there.
-                node.sysctl(f"net.ipv6.conf.{end.ifname}.disable_ipv6", 1)
-                node.sysctl(f"net.ipv4.conf.{end.ifname}.arp_ignore", 8)
+                node.sysctl({f"net.ipv6.conf.{end.ifname}.disable_ipv6": 1,
+                             f"net.ipv4.conf.{end.ifname}.arp_ignore": 8})
             lines.append(f"link set {end.ifname} up")
         if any(end.bridge for end, _ in ends):
             lines.append("link set br0 up")
@@ -398,7 +397,7 @@ class Lab:
 
     def _tag(self, host: Host, vid: int) -> None:
         if not 1 <= vid <= 4094:
-            raise LabError(f"{host.name}: VLAN must be 1 to 4094, not {vid}")
+            raise OptionError(f"{host.name}: VLAN must be 1 to 4094, not {vid}")
         program = _vlan_program(vid)
         host.run(["tc", "qdisc", "add", "dev", host.ifname, "clsact"])
         for way in ("egress", "ingress"):
@@ -455,7 +454,7 @@ class Lab:
         The baseline of measurements, and what the laboratory itself is tested with.
         """
         for site in self.all_sites:
-            site.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+            site.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
             site.ip_batch("link add name br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
                     f"link set {site.borders[0]} master br0\nlink set wan master br0\nlink set br0 up\n")
         try:

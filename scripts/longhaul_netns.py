@@ -48,6 +48,10 @@ class LabError(Exception):
     """Something in the laboratory failed; the message says what, where and what it printed."""
 
 
+class OptionError(LabError, ValueError):
+    """What was asked for makes no sense."""
+
+
 class WaitTimeout(LabError, AssertionError):
     """What was waited for did not happen in time."""
 
@@ -376,11 +380,13 @@ class Node:
         """Run lines of ip(8) commands here, one ip process for all."""
         self.run(["ip", "-batch", "-"], input=batch)
 
-    def sysctl(self, key: str, value: object) -> None:
-        """Write one sysctl below net. here, e.g. sysctl("net.ipv4.tcp_sack", 0)."""
-        self._echo(f"{self.name}# sysctl -qw {key}='{value}'")
+    def sysctl(self, values: dict[str, object]) -> None:
+        """Write sysctls below net. here, e.g. sysctl({"net.ipv4.tcp_sack": 0})."""
+        words = [f"{key}={value}" for key, value in values.items()]
+        self._echo(f"{self.name}# {shlex.join(['sysctl', '-qw', *words])}")
         with self.netns():
-            Path("/proc/sys", key.replace(".", "/")).write_text(f"{value}\n")
+            for key, value in values.items():
+                Path("/proc/sys", key.replace(".", "/")).write_text(f"{value}\n")
 
     def packet_socket(self, ifname: str, timeout: float = 5.0, protocol: int = 0x0003) -> socket.socket:
         """An AF_PACKET socket bound to one interface: send() whole frames, recv() whole frames.
