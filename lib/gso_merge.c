@@ -51,13 +51,14 @@
 #define IP_LEN_MAX     65535 /* RFC 791: total length has 16 bits */
 #define WAYS	       4     /* flows that share a set of the table before one is evicted */
 
+#define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15) /* 2^64 / golden ratio: Knuth, TAOCP 6.4 */
+
 /* Indices of gso_merge.generation */
 enum { FLOW_TCP, FLOW_UDP, FLOW_PROTOS };
 
 /* A place for an open group. */
 struct slot {
 	uint64_t generation; /* open only if it is its protocol's present one */
-	uint32_t hash;	     /* of the flow */
 	uint32_t group;	     /* index of the group */
 };
 
@@ -153,10 +154,10 @@ static uint32_t addresses_len(const struct packet *p)
 static uint32_t flow_hash(const struct frame *f, const struct packet *p)
 {
 	const uint8_t *at = addresses(f->data, p);
-	uint64_t hash = (uint64_t)f->key << 32 | load_be32(f->data + p->l4);
+	uint64_t hash = ((uint64_t)f->key << 32 | load_be32(f->data + p->l4)) * HASH_FACTOR;
 
 	for (uint32_t i = 0; i < addresses_len(p); i += 8)
-		hash = (hash ^ load_be64(at + i)) * UINT64_C(0x9e3779b97f4a7c15);
+		hash = (hash ^ load_be64(at + i)) * HASH_FACTOR;
 	return (uint32_t)(hash >> 32);
 }
 
@@ -181,32 +182,23 @@ static bool slot_open(const struct gso_merge *m, const struct slot *s)
 	return s->generation == m->generation[FLOW_TCP] || s->generation == m->generation[FLOW_UDP];
 }
 
-static struct slot *slot_set(const struct gso_merge *m, uint32_t hash)
-{
-	return &m->slots[(size_t)(hash & m->sets_mask) * WAYS];
-}
-
-/* The slot of the open group of the frame's flow, or NULL. */
-static struct slot *slot_find(const struct gso_merge *m, uint32_t hash, const struct frame *f,
+/* The slot of @set that holds the open group of the frame's flow, or NULL. */
+static struct slot *slot_find(const struct gso_merge *m, struct slot *set, const struct frame *f,
 			      const struct packet *p)
 {
-	struct slot *set = slot_set(m, hash);
-
 	for (struct slot *s = set; s < set + WAYS; s++)
-		if (s->hash == hash && slot_open(m, s) && same_flow(m, &m->groups[s->group], f, p))
+		if (slot_open(m, s) && same_flow(m, &m->groups[s->group], f, p))
 			return s;
 	return NULL;
 }
 
-/* A slot to open a group in: a free one, or else another flow's. */
-static struct slot *slot_take(const struct gso_merge *m, uint32_t hash)
+/* A slot of @set to open a group in: a free one, or else another flow's. */
+static struct slot *slot_take(const struct gso_merge *m, struct slot *set)
 {
-	struct slot *set = slot_set(m, hash);
-
 	for (struct slot *s = set; s < set + WAYS; s++)
 		if (!slot_open(m, s))
 			return s;
-	return &set[hash >> 30 & (WAYS - 1)];
+	return set;
 }
 
 static void slot_close(struct slot *s)
@@ -284,6 +276,7 @@ static bool ip_continues(const struct group *g, const uint8_t *head, const uint8
 	       load_be16(ip + IPV4_ID) == (uint16_t)(load_be16(head + IPV4_ID) + g->frames);
 }
 
+/* The data offset is compared behind the ACK number, and so how long the options are. */
 static bool tcp_continues(const struct group *g, const uint8_t *head, const uint8_t *tcp)
 {
 	return load_be32(tcp + TCP_SEQ) == load_be32(head + TCP_SEQ) + g->payload &&
@@ -301,8 +294,7 @@ static bool joins(const struct gso_merge *m, struct group *g, const struct frame
 	bool tcp = p->proto == IPPROTO_TCP;
 	uint32_t len = payload_len(p);
 
-	if (p->payload != g->p.payload || len > g->size ||
-	    g->frames == (tcp ? FRAMES_MAX : UDP_FRAMES_MAX) ||
+	if (len > g->size || g->frames == (tcp ? FRAMES_MAX : UDP_FRAMES_MAX) ||
 	    (uint32_t)(p->payload - p->l3) + g->payload + len > IP_LEN_MAX ||
 	    ((f->vnet.flags ^ head->vnet.flags) & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return false;
@@ -347,8 +339,8 @@ static void group_append(struct gso_merge *m, struct group *g, uint32_t index,
 static void add_to_flow(struct gso_merge *m, uint32_t index, const struct packet *p)
 {
 	const struct frame *f = &m->frames[index];
-	uint32_t hash = flow_hash(f, p);
-	struct slot *slot = slot_find(m, hash, f, p);
+	struct slot *set = &m->slots[(size_t)(flow_hash(f, p) & m->sets_mask) * WAYS];
+	struct slot *slot = slot_find(m, set, f, p);
 	bool able = mergeable(f, p);
 
 	if (slot && able && joins(m, &m->groups[slot->group], f, p)) {
@@ -356,12 +348,11 @@ static void add_to_flow(struct gso_merge *m, uint32_t index, const struct packet
 	} else {
 		group_begin(m, index, p);
 		if (!slot && able)
-			slot = slot_take(m, hash);
+			slot = slot_take(m, set);
 		if (slot)
 			*slot = (struct slot){
 				.generation = m->generation[p->proto == IPPROTO_UDP ? FLOW_UDP
 										    : FLOW_TCP],
-				.hash = hash,
 				.group = m->count - 1,
 			};
 	}

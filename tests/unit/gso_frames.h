@@ -18,7 +18,9 @@ struct spec {
 	unsigned salt;	   /* makes option bytes and payload of one flow differ from another's */
 	unsigned flags;	   /* of TCP */
 	unsigned reserved; /* low half of TCP's octet 12 */
-	unsigned tos, ttl, frag, id, window, urgent, sport, label;
+	unsigned frag; /* IPv4 flags and fragment offset; all but DF as a fragment header in IPv6 */
+	unsigned tos, ttl, id, window, urgent, sport, dport, label;
+	unsigned macs, addresses; /* bit 0 set: another destination; bit 1: another source */
 	uint32_t seq, ack, key;
 	size_t at, len; /* which part of the stream is the payload */
 	unsigned size;	/* gso_size */
@@ -39,6 +41,7 @@ static inline struct spec spec_tcp(unsigned version)
 		.id = 0x1234,
 		.window = 33304,
 		.sport = 49152,
+		.dport = 902,
 		.seq = 0x01020304,
 		.ack = 0x05060708,
 		.len = 1448,
@@ -77,6 +80,8 @@ static inline void push_ip(struct pkt *k, const struct spec *s)
 	if (s->version == 4) {
 		pkt_ipv4(k, extra, s->ip_extra);
 		ip = k->data + k->l3;
+		ip[16] ^= s->addresses & 1;
+		ip[15] ^= s->addresses & 2;
 		ip[1] = (uint8_t)s->tos;
 		pkt_put16(ip + 4, s->id);
 		pkt_put16(ip + 6, s->frag);
@@ -85,11 +90,16 @@ static inline void push_ip(struct pkt *k, const struct spec *s)
 	}
 	pkt_ipv6(k);
 	ip = k->data + k->l3;
+	ip[24] ^= s->addresses & 1;
+	ip[23] ^= s->addresses & 2;
 	pkt_put16(ip, 0x6000 | s->tos << 4 | s->label >> 16);
 	pkt_put16(ip + 2, s->label & 0xffff);
 	ip[7] = (uint8_t)s->ttl;
 	if (s->ip_extra)
 		pkt_ext(k, 60, s->ip_extra);
+	if (s->frag & 0x3fff)
+		pkt_put16(pkt_ext(k, 44, 8) + 2,
+			  (s->frag & 0x1fff) << 3 | (s->frag & 0x2000) >> 13);
 }
 
 static inline void push_transport(struct pkt *k, const struct spec *s)
@@ -111,11 +121,17 @@ static inline void push_transport(struct pkt *k, const struct spec *s)
 		pkt_put16(l4 + 18, s->urgent);
 	}
 	pkt_put16(l4, s->sport);
+	pkt_put16(l4 + 2, s->dport);
 }
 
+/* A hash, so that the sums over two stretches of a stream have nothing in common. */
 static inline uint8_t stream_byte(unsigned salt, size_t at)
 {
-	return (uint8_t)(((uint32_t)at + salt * 65537u) * 2654435761u >> 24);
+	uint32_t x = (uint32_t)at + salt * 65537u;
+
+	x = (x ^ x >> 16) * 0x7feb352du;
+	x = (x ^ x >> 15) * 0x846ca68bu;
+	return (uint8_t)(x >> 24);
 }
 
 static inline struct virtio_net_hdr vnet_of(const struct pkt *k, const struct spec *s)
@@ -168,6 +184,8 @@ static inline struct frame build(const struct spec *s)
 	uint8_t *payload;
 
 	pkt_begin(&k);
+	k.data[5] ^= s->macs & 1;
+	k.data[6] ^= s->macs & 2;
 	for (unsigned i = s->vlans; i > 0; i--)
 		pkt_vlan(&k, i == 2 ? 0x88a8 : 0x8100, s->tci + (i - 1) * 100);
 	push_ip(&k, s);

@@ -331,6 +331,7 @@ struct lie {
 	const char *name;
 	void (*tell)(struct frame *f);
 	enum gso_error error;
+	bool of_partial; /* it is about a partial checksum */
 };
 
 static void ufo(struct frame *f)
@@ -411,33 +412,36 @@ static void bad_offset(struct frame *f)
 static void what_contradicts_the_bytes_is_refused(void **state)
 {
 	static const struct lie lies[] = {
-		{"UFO", ufo, GSO_UNSUPPORTED},
-		{"unknown type", unknown_type, GSO_UNSUPPORTED},
-		{"ECN without a type", ecn_alone, GSO_UNSUPPORTED},
-		{"TCPV6 for IPv4", other_version, GSO_MALFORMED},
-		{"UDP for TCP", other_proto, GSO_MALFORMED},
-		{"gso_size 0", zero_size, GSO_MALFORMED},
-		{"csum_start elsewhere", start_elsewhere, GSO_MALFORMED},
-		{"csum_start beyond the frame", start_beyond, GSO_MALFORMED},
-		{"csum_offset elsewhere", offset_elsewhere, GSO_MALFORMED},
-		{"more fragments", more_fragments, GSO_MALFORMED},
-		{"later fragment", later_fragment, GSO_MALFORMED},
-		{"shorter than its IP length", cut_short, GSO_MALFORMED},
-		{"cut in the TCP header", cut_in_tcp, GSO_MALFORMED},
-		{"not IP", not_ip, GSO_MALFORMED},
-		{"data offset below 5", bad_offset, GSO_MALFORMED},
+		{"UFO", ufo, GSO_UNSUPPORTED, false},
+		{"unknown type", unknown_type, GSO_UNSUPPORTED, false},
+		{"ECN without a type", ecn_alone, GSO_UNSUPPORTED, false},
+		{"TCPV6 for IPv4", other_version, GSO_MALFORMED, false},
+		{"UDP for TCP", other_proto, GSO_MALFORMED, false},
+		{"gso_size 0", zero_size, GSO_MALFORMED, false},
+		{"csum_start elsewhere", start_elsewhere, GSO_MALFORMED, true},
+		{"csum_start beyond the frame", start_beyond, GSO_MALFORMED, true},
+		{"csum_offset elsewhere", offset_elsewhere, GSO_MALFORMED, true},
+		{"more fragments", more_fragments, GSO_MALFORMED, false},
+		{"later fragment", later_fragment, GSO_MALFORMED, false},
+		{"shorter than its IP length", cut_short, GSO_MALFORMED, false},
+		{"cut in the TCP header", cut_in_tcp, GSO_MALFORMED, false},
+		{"not IP", not_ip, GSO_MALFORMED, false},
+		{"data offset below 5", bad_offset, GSO_MALFORMED, false},
 	};
 
-	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+	for (size_t i = 0; i < 2 * sizeof(lies) / sizeof(*lies); i++) {
+		const struct lie *lie = &lies[i / 2];
 		struct spec s = super_of(spec_tcp(4), 3000, 1000);
-		struct frame f;
 		struct gso_split split;
+		struct frame f;
 
-		s.partial = true;
+		s.partial = i & 1;
+		if (lie->of_partial && !s.partial)
+			continue;
 		f = build(&s);
-		lies[i].tell(&f);
-		if (gso_split_begin(&split, &f, 0) != lies[i].error)
-			fail_msg("%s: not refused, or for another reason", lies[i].name);
+		lie->tell(&f);
+		if (gso_split_begin(&split, &f, 0) != lie->error)
+			fail_msg("%s: not refused, or for another reason", lie->name);
 		free(f.data);
 	}
 }
@@ -484,8 +488,45 @@ static void headers_longer_than_the_limit_are_refused(void **state)
 	assert_int_equal(gso_split_begin(&split, &f, 0), GSO_OK);
 	f.vnet.csum_start++;
 	assert_int_equal(gso_split_begin(&split, &f, 0), GSO_MALFORMED);
-	f.vnet.csum_start = (uint16_t)(f.len - 17);
-	assert_int_equal(gso_split_begin(&split, &f, 0), GSO_MALFORMED);
+	free(f.data);
+}
+
+static void a_checksum_field_beyond_the_frame_is_refused(void **state)
+{
+	struct spec s = spec_tcp(4);
+	struct frame f;
+	struct gso_split split;
+
+	s.len = 20;
+	f = build(&s);
+	f.vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	f.vnet.csum_start = (uint16_t)(f.len - 18);
+	f.vnet.csum_offset = 16;
+	for (unsigned flags = 0; flags <= GSO_KEEP_PARTIAL; flags++)
+		assert_int_equal(gso_split_begin(&split, &f, flags), GSO_OK);
+	f.vnet.csum_start++;
+	for (unsigned flags = 0; flags <= GSO_KEEP_PARTIAL; flags++)
+		assert_int_equal(gso_split_begin(&split, &f, flags), GSO_MALFORMED);
+	free(f.data);
+}
+
+/* RFC 4302: the integrity value is over the segment; no segment could be given one. */
+static void super_frames_under_ah_are_unsupported(void **state)
+{
+	static struct pkt k;
+	struct frame f;
+	struct gso_split split;
+
+	pkt_begin(&k);
+	pkt_ipv6(&k);
+	pkt_ext(&k, 51, 24);
+	pkt_tcp(&k, PKT_ACK, NULL, 0);
+	pkt_pattern(&k, 3000);
+	pkt_finish(&k);
+	f = frame_of_bytes(k.data, k.len);
+	f.vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+	f.vnet.gso_size = 1000;
+	assert_int_equal(gso_split_begin(&split, &f, 0), GSO_UNSUPPORTED);
 	free(f.data);
 }
 
@@ -697,6 +738,8 @@ int main(void)
 		cmocka_unit_test(hdr_len_is_not_believed),
 		cmocka_unit_test(udp_is_refused_with_an_ecn_bit_or_another_length_of_its_own),
 		cmocka_unit_test(headers_longer_than_the_limit_are_refused),
+		cmocka_unit_test(a_checksum_field_beyond_the_frame_is_refused),
+		cmocka_unit_test(super_frames_under_ah_are_unsupported),
 		cmocka_unit_test(super_frames_with_longer_headers_than_the_limit_are_refused),
 		cmocka_unit_test(no_offload_header_makes_a_split_leave_the_frame),
 		cmocka_unit_test(
