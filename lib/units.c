@@ -34,20 +34,24 @@ static const struct unit sizes[] = {
 	{"K", 1ull << 10}, {"", 1ull},	      {NULL, 0},
 };
 
-/* Splits "1.5ms" into 1.5 and "ms". Returns the suffix, or NULL if no number leads. */
-static const char *number(const char *s, double *v)
+/*
+ * Splits "1.5ms" into 1.5 and "ms". Returns the suffix, or NULL if no number leads.
+ * A long double holds every 64-bit number exactly where it has 64 bits or more
+ * of mantissa (x86, and the 128-bit ones of Arm).
+ */
+static const char *number(const char *s, long double *v)
 {
 	char *end;
 
 	if (!isdigit((unsigned char)*s) && *s != '.')
-		return NULL; /* strtod would take signs, "inf", hexadecimal */
+		return NULL; /* strtold would take signs, "inf", hexadecimal */
 	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X'))
 		return NULL;
-	*v = strtod(s, &end);
+	*v = strtold(s, &end);
 	return end == s ? NULL : end;
 }
 
-/* Finds a suffix; binary sizes are written K or k, times and rates as they stand. */
+/* Finds a suffix; 64k and 100Mbit are as common as 64K and 100mbit. */
 static const struct unit *find_unit(const struct unit *units, const char *suffix)
 {
 	for (; units->suffix; units++)
@@ -74,7 +78,7 @@ static int parse(const char *s, const struct unit *units, const char *what, cons
 	const struct unit *u;
 	const char *suffix;
 	char lo[32], hi[32];
-	double v;
+	long double v;
 
 	suffix = number(s, &v);
 	if (!suffix)
@@ -85,13 +89,13 @@ static int parse(const char *s, const struct unit *units, const char *what, cons
 	if (!u)
 		return err_set(e, EINVAL, "'%s' is no unit of a %s; write it like %s", suffix, what,
 			       example);
-	v *= (double)u->factor;
-	if (v < (double)min || v > (double)max) {
+	v *= u->factor;
+	if (v < min || v > max || v >= 0x1p64L) {
 		format(lo, sizeof(lo), min, units);
 		format(hi, sizeof(hi), max, units);
 		return err_set(e, ERANGE, "'%s' is outside %s…%s", s, lo, hi);
 	}
-	*out = (uint64_t)llround(v);
+	*out = (uint64_t)roundl(v);
 	return 0;
 }
 
@@ -141,7 +145,7 @@ int units_size(const char *s, uint64_t min, uint64_t max, uint64_t *bytes, struc
 int units_probability(const char *s, double *p, struct err *e)
 {
 	const char *suffix;
-	double v;
+	long double v;
 
 	suffix = number(s, &v);
 	if (!suffix || (*suffix && strcmp(suffix, "%")))
@@ -151,7 +155,7 @@ int units_probability(const char *s, double *p, struct err *e)
 		v /= 100;
 	if (!(v >= 0 && v <= 1))
 		return err_set(e, ERANGE, "'%s' is outside 0…1 (0%%…100%%)", s);
-	*p = v;
+	*p = (double)v;
 	return 0;
 }
 
