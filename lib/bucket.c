@@ -16,17 +16,23 @@ void bucket_init(struct bucket *b, uint64_t rate, uint64_t depth, uint64_t now_n
 }
 
 /*
- * Takes tokens if there are enough, all or none.
+ * Takes tokens if there are enough, all or none. Threads that share a bucket
+ * have read the clock at different moments: a time before the last one refills
+ * nothing.
  * Returns whether they were taken.
  */
 bool bucket_take(struct bucket *b, uint64_t tokens, uint64_t now_ns)
 {
-	uint64_t room = b->depth * NANO - b->nano, elapsed = now_ns - b->refill_ns;
+	uint64_t room = b->depth * NANO - b->nano;
 
-	/* Division first: rate × elapsed may not fit into 64 bits. */
-	b->nano += b->rate && elapsed < room / b->rate ? b->rate * elapsed : b->rate ? room : 0;
-	b->refill_ns = now_ns;
-	if (b->nano < tokens * NANO)
+	if (b->rate && now_ns > b->refill_ns) {
+		uint64_t elapsed = now_ns - b->refill_ns;
+
+		/* Division first: rate × elapsed may not fit into 64 bits. */
+		b->nano += elapsed <= room / b->rate ? b->rate * elapsed : room;
+		b->refill_ns = now_ns;
+	}
+	if (tokens > b->depth || b->nano < tokens * NANO)
 		return false;
 	b->nano -= tokens * NANO;
 	return true;
