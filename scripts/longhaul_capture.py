@@ -70,16 +70,28 @@ class Capture:
     def packets(self) -> list[Packet]:
         """What has passed the interface up to now."""
         if self.process.running():
-            wait_for(self._drained, 10, f"tcpdump to write {self.path.name}")
+            self._drain()
         return list(read_pcap(self.path)) if self.path.exists() else []
 
-    def _drained(self) -> bool:
-        """Ask tcpdump for its counters, and whether all that it received is written."""
+    def _drain(self) -> None:
+        """Wait until tcpdump has written what the kernel has put into its ring."""
+        _, received, dropped = self._counters()
+        seen: list[int] = []
+
+        def drained() -> bool:
+            written = self._counters()[0]
+            seen.append(written)
+            # Packets of the unwanted direction count as received and are never written, so
+            # standing still has to do as well.
+            return written >= received - dropped or seen[-3:] == [written] * 3
+        wait_for(drained, 10, f"tcpdump to write {self.path.name}")
+
+    def _counters(self) -> tuple[int, ...]:
+        """tcpdump's counters of packets: written, received, dropped."""
         before = len(_COUNTERS.findall(self.process.text()))
         self.process.send(signal.SIGUSR1)
         wait_for(lambda: len(_COUNTERS.findall(self.process.text())) > before, 5, "tcpdump's counters")
-        written, received, dropped = (int(n) for n in _COUNTERS.findall(self.process.text())[-1])
-        return written >= received - dropped
+        return tuple(int(number) for number in _COUNTERS.findall(self.process.text())[-1])
 
     def wait(self, count: int = 1, timeout: float = 10.0) -> list[Packet]:
         """Wait until at least count packets were captured; returns them."""
