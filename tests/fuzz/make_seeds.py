@@ -119,7 +119,57 @@ def frob_seeds():
             if suffix == "" or name in ("syn4", "syn-odd", "syn-data")}
 
 
+def vnet(flags=0, gso=0, hdr_len=0, size=0, start=0, offset=0):
+    """struct virtio_net_hdr of a little-endian machine."""
+    return struct.pack("<BBHHHH", flags, gso, hdr_len, size, start, offset)
+
+
+def splits():
+    """fuzz_gso, octet 0 without bit 1: an offload header and a frame."""
+    data = Raw(bytes(i * 7 % 251 for i in range(700)))
+    udp = UDP(sport=5000, dport=6000)
+    return {
+        "split-tcp4": b"\0" + vnet(1, 1, 54, 100, 34, 16) + bytes_of(V4, tcp("FPAC"), data),
+        "split-tcp4-ecn": b"\0" + vnet(0, 0x81, 0, 333) + bytes_of(V4, tcp("PAC"), data),
+        "split-tcp6-kept": b"\1" + vnet(1, 4, 86, 128, 62, 16) + bytes_of(QINQ, V6, tcp("A"), data),
+        "split-tcp6-extensions": b"\0" + vnet(0, 4, 0, 200) + bytes_of(V6, HOP, DEST, tcp("A"), data),
+        "split-udp4": b"\0" + vnet(1, 5, 42, 99, 34, 6) + bytes_of(V4, udp, data),
+        "split-udp6": b"\1" + vnet(0, 5, 0, 1) + bytes_of(V6, udp, data),
+        "split-padded": b"\0" + vnet(0, 1, 0, 300) + bytes_of(V4, tcp("A"), data) + b"\0" * 9,
+        "split-complete": b"\0" + vnet() + bytes_of(V4, tcp("S", OPTIONS)),
+        "split-partial": b"\0" + vnet(1, 0, 0, 0, 34, 16) + bytes_of(V4, tcp("A"), data),
+        "split-partial-kept": b"\1" + vnet(1, 0, 0, 0, 34, 6) + bytes_of(V4, udp, data),
+        "split-ufo": b"\0" + vnet(0, 3, 0, 300) + bytes_of(V4, udp, data),
+    }
+
+
+def merges():
+    """fuzz_gso, octet 0 with bit 1: records (see there)."""
+    def frame(how, *layers):
+        content = bytes_of(*layers)
+        return struct.pack("!BH", how, len(content)) + content
+
+    def heir(how, back, length, place=0, change=0):
+        return struct.pack("!BBHBB", how | 4, back - 1, length, place, change)
+
+    data, udp = Raw(bytes(100)), UDP(sport=5000, dport=6000)
+    tcp4, tcp6, udp6 = ((V4, tcp("A"), data), (QINQ, V6, tcp("A"), data), (V6, udp, data))
+    return {
+        "merge-tcp4": b"\2" + frame(1, *tcp4) + heir(1, 1, 100) * 3 + heir(1, 1, 7),
+        "merge-tcp4-psh": b"\2" + frame(1, *tcp4) + heir(1, 1, 100, 47, 8) + heir(1, 1, 100, 47, 8),
+        "merge-tcp6-partial": b"\2" + frame(2, *tcp6) + heir(2, 1, 100) * 5,
+        "merge-udp6": b"\2" + frame(1, *udp6) + heir(1, 1, 100) * 70,
+        "merge-interleaved": b"\2" + frame(1, *tcp4) + frame(1, *udp6) + heir(1, 2, 100) * 6,
+        "merge-gap": b"\2" + frame(1, *tcp4) + heir(1, 1, 100, 41, 1) + heir(1, 1, 100),
+        "merge-key": b"\2" + frame(1, *tcp4) + heir(9, 1, 100) + heir(1, 1, 100),
+        "merge-super": b"\2" + frame(1, *tcp4) + heir(18, 1, 300) + heir(1, 1, 300),
+        "merge-limit": b"\2" + frame(1, V4, tcp("A"), Raw(bytes(2000))) + heir(1, 1, 2000) * 36,
+        "merge-damage": b"\2" + frame(1, *tcp4) + heir(0, 1, 100) + heir(3, 1, 100),
+    }
+
+
 CORPORA = {
+    "gso": lambda: {**splits(), **merges()},
     "packet": lambda: {**frames(), **syns()},
     "frob": frob_seeds,
 }

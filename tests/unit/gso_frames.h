@@ -321,7 +321,8 @@ static inline const char *batch_wrong(const struct frame *was, const struct fram
 			const uint8_t *base = groups[g].iov[k].iov_base;
 			uint32_t i = 0;
 
-			while (i < n &&
+			/* A frame may be empty, and then only its start is its own. */
+			while (i < n && base != frames[i].data &&
 			       (base < frames[i].data || base >= frames[i].data + frames[i].len))
 				i++;
 			if (i == n || given == n)
