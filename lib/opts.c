@@ -168,31 +168,66 @@ static void getopt_tables(const struct opt *table, struct option *longs, char *s
 	*shorts = '\0';
 }
 
-/* Replaces alias spellings by their long ones, in a copy of argv. */
-static char **expand_aliases(const struct opt *table, int argc, char **argv)
+/* argv with alias spellings replaced by long ones. A value may look like one: it is turned back. */
+struct arguments {
+	char **args;		  /* a copy of argv, its aliases pointing into longs */
+	char longs[OPTS_MAX][64]; /* "--name" of each option that has an alias */
+};
+
+/* What stood in argv, or "--name" as given. */
+static char *unexpand(const struct opt *table, const struct arguments *a, char *arg)
 {
-	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
-	const struct opt *o;
+	size_t i;
+
+	for (i = 0; table[i].name; i++)
+		if (arg == a->longs[i])
+			return (char *)table[i].alias;
+	return arg;
+}
+
+/* Returns 0, -ENOMEM, or -E2BIG for a table that is too long. */
+static int expand_aliases(const struct opt *table, int argc, char **argv, struct arguments *a)
+{
+	size_t n;
 	int i;
 
-	if (!copy)
-		return NULL;
-	for (i = 0; i < argc; i++) {
-		o = i ? by_alias(table, argv[i]) : NULL;
-		if (!o)
-			copy[i] = argv[i];
-		else if (asprintf(&copy[i], "--%s", o->name) < 0)
-			copy[i] = argv[i];
+	for (n = 0; table[n].name; n++) {
+		if (n == OPTS_MAX)
+			return -E2BIG;
+		snprintf(a->longs[n], sizeof(a->longs[n]), "--%s", table[n].name);
 	}
-	return copy;
+	a->args = calloc((size_t)argc + 1, sizeof(*a->args));
+	if (!a->args)
+		return -ENOMEM;
+	for (i = 0; i < argc; i++) {
+		const struct opt *o = i ? by_alias(table, argv[i]) : NULL;
+
+		a->args[i] = o ? a->longs[o - table] : argv[i];
+	}
+	return 0;
+}
+
+/* Says what getopt_long(3) did not like: @c is what it returned, @arg where it stopped. */
+static int refuse(int c, const char *arg, struct err *e)
+{
+	char letter[] = {'-', (char)optopt, '\0'};
+
+	if (optopt && optopt < 256)
+		arg = letter;
+	if (c == ':')
+		return err_set(e, EINVAL, "option '%s' needs a value", arg);
+	if (optopt >= 256)
+		return err_set(e, EINVAL, "option '%s' takes no value", arg);
+	return err_set(e, EINVAL, "unknown option '%s'; see --help", arg);
 }
 
 /*
  * Reads a command line.
- * @argc, @argv: argv[0] is the command's name and skipped; argv is not changed, and its
- *               strings are kept by string options
+ * @argc, @argv: argv[0] is the command's name and skipped; arguments that are no options are
+ *               moved to the end; the strings are kept by string options
  * @rest:        index of the first argument that is not an option
  *
+ * An option given again replaces what it was; those with OPT_REPEAT add to it.
  * Returns 0 or -errno with a text that names option, value and what is allowed.
  */
 int opts_parse(const struct opt *table, void *target, int argc, char **argv, int *rest,
@@ -200,37 +235,32 @@ int opts_parse(const struct opt *table, void *target, int argc, char **argv, int
 {
 	struct option longs[OPTS_MAX + 1];
 	char shorts[2 * OPTS_MAX + 2];
-	char **args = expand_aliases(table, argc, argv);
+	const char *value;
+	struct arguments a;
 	const struct opt *o;
-	int c, i, ret = 0;
+	int c, i, ret = expand_aliases(table, argc, argv, &a);
 
-	if (!args)
-		return err_set(e, ENOMEM, "out of memory");
+	if (ret)
+		return err_set(e, -ret, "options of %s: %s", argv[0], strerror(-ret));
 	getopt_tables(table, longs, shorts);
 	opterr = 0;
 	optind = 0; /* glibc: start anew, also its permutation */
-	while (!ret && (c = getopt_long(argc, args, shorts, longs, NULL)) != -1) {
-		if (c == ':') {
-			ret = err_set(e, EINVAL, "option '%s' needs a value", args[optind - 1]);
-			break;
-		}
-		if (c == '?') {
-			ret = err_set(e, EINVAL, "unknown option '%s'; see --help",
-				      optopt && optopt < 256 ? (char[]){'-', (char)optopt, 0}
-							     : args[optind - 1]);
+	while (!ret && (c = getopt_long(argc, a.args, shorts, longs, NULL)) != -1) {
+		if (c == ':' || c == '?') {
+			ret = refuse(c, unexpand(table, &a, a.args[optind - 1]), e);
 			break;
 		}
 		o = c >= 256 ? &table[c - 256] : by_letter(table, c);
-		ret = assign(o, target, o->type == OPT_FLAG ? "yes" : optarg, e);
+		value = o->type == OPT_FLAG ? "yes" : unexpand(table, &a, optarg);
+		ret = assign(o, target, value, e);
 		if (ret < 0)
 			err_wrap(e, ret, "--%s", o->name);
 	}
 	*rest = optind;
 	/* getopt moves what is no option to the end: hand that order back. */
 	for (i = 1; !ret && i < argc; i++)
-		if (i >= optind)
-			argv[i] = args[i];
-	free(args); /* expanded aliases stay: string options may hold them */
+		argv[i] = unexpand(table, &a, a.args[i]);
+	free(a.args);
 	return ret;
 }
 
@@ -272,11 +302,9 @@ static void help_option(FILE *out, const struct opt *o)
 	char head[96], text[1024];
 	int n;
 
-	n = snprintf(head, sizeof(head), "  %c%c%s--%s%s%s", o->letter ? '-' : ' ',
-		     o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name,
-		     o->arg ? " " : "", o->arg ? o->arg : "");
-	if (o->alias)
-		n += snprintf(head + n, sizeof(head) - (size_t)n, ", %s", o->alias);
+	snprintf(head, sizeof(head), "  %c%c%s--%s%s%s%s%s", o->letter ? '-' : ' ',
+		 o->letter ? o->letter : ' ', o->letter ? ", " : "  ", o->name, o->arg ? " " : "",
+		 o->arg ? o->arg : "", o->alias ? ", " : "", o->alias ? o->alias : "");
 	snprintf(text, sizeof(text), "%s%s%s%s", o->help, o->deflt ? " [" : "",
 		 o->deflt ? o->deflt : "", o->deflt ? "]" : "");
 	n = columns(head, strlen(head));
