@@ -13,20 +13,20 @@
 enum opt_type {
 	OPT_FLAG,   /* bool; on the command line without a value, in a file yes or no */
 	OPT_BOOL,   /* bool; yes or no */
-	OPT_STRING, /* const char *; the string given is kept, not copied, by the command line */
+	OPT_STRING, /* const char *; the string given is kept, not copied */
 	OPT_COUNT,  /* uint64_t; min…max */
 	OPT_TIME,   /* uint64_t nanoseconds; min…max */
 	OPT_RATE,   /* uint64_t bits a second; min…max */
 	OPT_SIZE,   /* uint64_t bytes; min…max */
 	OPT_CHOICE, /* int; index into choices */
-	OPT_CALL,   /* call() reads the value itself */
+	OPT_CALL,   /* call() reads the value itself, and copies what it keeps */
 	OPT_HEADING /* help only: a heading between options */
 };
 
 /* Where an option may stand. Default: command line and file. */
 #define OPT_CLI_ONLY  1
 #define OPT_FILE_ONLY 2
-#define OPT_REPEAT    4 /* may be given more than once */
+#define OPT_REPEAT    4 /* may be given more than once in a section; each adds to the others */
 
 struct opt {
 	const char *name;  /* --name on the command line, name = in the file; NULL ends a table */
@@ -60,13 +60,21 @@ struct opts_section {
 	void *(*open)(void *ctx, const char *instance, struct err *e);
 };
 
+/* Strings that a configuration file gave; its targets point to them. Zeroed before first use. */
+struct opts_strings {
+	char **at;
+	size_t n;
+};
+
 int opts_defaults(const struct opt *table, void *target, struct err *e);
 int opts_parse(const struct opt *table, void *target, int argc, char **argv, int *rest,
 	       struct err *e);
 int opts_set(const struct opt *table, void *target, const char *key, const char *value,
 	     struct err *e);
 const struct opt *opts_find(const struct opt *table, const char *key);
-int opts_file(const char *path, const struct opts_section *sections, void *ctx, struct err *e);
+int opts_file(const char *path, const struct opts_section *sections, void *ctx,
+	      struct opts_strings *strings, struct err *e);
+void opts_strings_free(struct opts_strings *s);
 void opts_help(FILE *out, const struct opt *table, const struct opts_usage *usage);
 
 #endif

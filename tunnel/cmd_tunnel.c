@@ -45,6 +45,7 @@ int cmd_tunnel(int argc, char **argv)
 	else if (c->check)
 		printf("configuration of %s is good: %u border ports, %u far ends\n", c->name,
 		       c->n_ports, c->n_peers);
+	conf_release(c);
 	free(c);
 	return status_of(ret);
 }

@@ -142,11 +142,18 @@ static int call_virtual_border(void *c, const char *value, struct err *e)
 static struct conf_peer *add_peer(struct conf *c, const char *name, size_t len, struct err *e)
 {
 	struct conf_peer *p;
+	unsigned i;
 
 	if (!len || len >= CONF_NAME_MAX) {
 		err_set(e, EINVAL, "'%.*s' is not a peer (1 to %d characters)", (int)len, name,
 			CONF_NAME_MAX - 1);
 		return NULL;
+	}
+	for (i = 0; i < c->n_peers; i++) {
+		if (strlen(c->peers[i].name) == len && !memcmp(c->peers[i].name, name, len)) {
+			err_set(e, EEXIST, "peer %.*s is given twice", (int)len, name);
+			return NULL;
+		}
 	}
 	if (c->n_peers == PEERS_MAX) {
 		err_set(e, E2BIG, "more than %d peers", PEERS_MAX);
@@ -322,16 +329,7 @@ static void *open_port(void *ctx, const char *instance, struct err *e)
 
 static void *open_peer(void *ctx, const char *instance, struct err *e)
 {
-	struct conf *c = ctx;
-	unsigned i;
-
-	for (i = 0; i < c->n_peers; i++) {
-		if (!strcmp(c->peers[i].name, instance)) {
-			err_set(e, EEXIST, "peer %s is given twice", instance);
-			return NULL;
-		}
-	}
-	return add_peer(c, instance, strlen(instance), e);
+	return add_peer(ctx, instance, strlen(instance), e);
 }
 
 /* What a [tag] section leaves open comes from [tunnel], wherever that stands: marked until then. */
@@ -426,7 +424,8 @@ static int validate(const struct conf *c, struct err *e)
 
 /*
  * Reads command line and configuration file.
- * @c:          filled in; its strings live as long as @argv and the process
+ * @c:          filled in, to be released also when this fails; its strings live as long as @argv
+ *               and it
  * @argc, @argv: argv[0] is the command's name
  *
  * Returns 0, or -errno with a text that names the thing and the remedy.
@@ -436,16 +435,16 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 	struct conf *cli = calloc(1, sizeof(*cli));
 	int rest, ret;
 
+	memset(c, 0, sizeof(*c));
 	if (!cli)
 		return err_set(e, ENOMEM, "out of memory");
-	memset(c, 0, sizeof(*c));
 	ret = opts_defaults(tunnel_table, c, e);
 	/* The first reading finds the file, and whether ports or peers are given besides. */
 	ret = ret ? ret : opts_parse(tunnel_table, cli, argc, argv, &rest, e);
 	if (!ret && rest < argc)
 		ret = err_set(e, EINVAL, "unexpected argument '%s'; see --help", argv[rest]);
 	if (!ret && cli->config)
-		ret = opts_file(cli->config, sections, c, e);
+		ret = opts_file(cli->config, sections, c, &c->strings, e);
 	if (!ret) {
 		c->n_ports = cli->n_ports ? 0 : c->n_ports;
 		c->n_peers = cli->n_peers ? 0 : c->n_peers;
@@ -458,6 +457,12 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 	if (!c->name)
 		c->name = c->interface ? c->interface : "";
 	return validate(c, e);
+}
+
+/* Frees what a configuration holds, not itself. */
+void conf_release(struct conf *c)
+{
+	opts_strings_free(&c->strings);
 }
 
 /* Settings of a tag: its own section's, or the tunnel's. */

@@ -4,6 +4,7 @@
 #define TUNNEL_CONF_H
 
 #include "lib/err.h"
+#include "lib/opts.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -74,10 +75,12 @@ struct conf {
 	unsigned n_peers;
 	struct conf_tag tags[TAGS_MAX]; /* those with a section of their own */
 	unsigned n_tags;
+	struct opts_strings strings; /* that the file gave */
 };
 
 int conf_load(struct conf *c, int argc, char **argv, struct err *e);
 const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag);
+void conf_release(struct conf *c);
 void conf_help(void);
 
 #endif
