@@ -142,18 +142,11 @@ static int call_virtual_border(void *c, const char *value, struct err *e)
 static struct conf_peer *add_peer(struct conf *c, const char *name, size_t len, struct err *e)
 {
 	struct conf_peer *p;
-	unsigned i;
 
 	if (!len || len >= CONF_NAME_MAX) {
 		err_set(e, EINVAL, "'%.*s' is not a peer (1 to %d characters)", (int)len, name,
 			CONF_NAME_MAX - 1);
 		return NULL;
-	}
-	for (i = 0; i < c->n_peers; i++) {
-		if (strlen(c->peers[i].name) == len && !memcmp(c->peers[i].name, name, len)) {
-			err_set(e, EEXIST, "peer %.*s is given twice", (int)len, name);
-			return NULL;
-		}
 	}
 	if (c->n_peers == PEERS_MAX) {
 		err_set(e, E2BIG, "more than %d peers", PEERS_MAX);
@@ -329,7 +322,16 @@ static void *open_port(void *ctx, const char *instance, struct err *e)
 
 static void *open_peer(void *ctx, const char *instance, struct err *e)
 {
-	return add_peer(ctx, instance, strlen(instance), e);
+	struct conf *c = ctx;
+	unsigned i;
+
+	for (i = 0; i < c->n_peers; i++) {
+		if (!strcmp(c->peers[i].name, instance)) {
+			err_set(e, EEXIST, "peer %s is given twice", instance);
+			return NULL;
+		}
+	}
+	return add_peer(c, instance, strlen(instance), e);
 }
 
 /* What a [tag] section leaves open comes from [tunnel], wherever that stands: marked until then. */

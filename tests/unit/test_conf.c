@@ -350,16 +350,13 @@ static void one_interface_given_twice_is_refused(void **state)
 	assert_loads(LEAST " -b eth11:2 -b eth:3");
 }
 
-static void one_peer_given_twice_is_refused(void **state)
+static void one_peer_section_given_twice_is_refused(void **state)
 {
-	assert_refuses("-t eth0 -b a:1 --outer capsulator -f 192.0.2.1,192.0.2.2,192.0.2.1",
-		       "--far: peer 192.0.2.1 is given twice");
-	assert_refuses("-t eth0 -b a:1 --outer capsulator -f 192.0.2.1 -f 192.0.2.1",
-		       "peer 192.0.2.1 is given twice");
 	assert_refuses_file("[peer a]\naddress = 192.0.2.1\n[peer a]\naddress = 192.0.2.2\n",
 			    "-t eth0 -b b:1 --outer capsulator",
 			    ":3: [peer a]: peer a is given twice");
-	assert_loads("-t eth0 -b a:1 --outer capsulator -f 192.0.2.1,192.0.2.10,192.0.2");
+	assert_loads_file("[peer a]\naddress = 192.0.2.1\n[peer aa]\naddress = 192.0.2.2\n",
+			  "-t eth0 -b b:1 --outer capsulator");
 }
 
 static void one_tag_section_given_twice_is_refused(void **state)
@@ -605,7 +602,7 @@ int main(void)
 		cmocka_unit_test(what_is_missing_is_named_with_the_option_that_gives_it),
 		cmocka_unit_test(plain_text_must_be_asked_for_and_both_ways_are_named),
 		cmocka_unit_test(one_interface_given_twice_is_refused),
-		cmocka_unit_test(one_peer_given_twice_is_refused),
+		cmocka_unit_test(one_peer_section_given_twice_is_refused),
 		cmocka_unit_test(one_tag_section_given_twice_is_refused),
 		cmocka_unit_test(an_mtu_that_cannot_be_is_refused_with_what_can),
 		cmocka_unit_test(a_window_scale_above_14_is_refused),
