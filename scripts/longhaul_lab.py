@@ -547,7 +547,7 @@ def _vlan_program(vid: int) -> str:
     return str(target)
 
 
-def iperf3(client: Host, server: Host, seconds: float = 3.0, reverse: bool = False,
+def iperf3(client: Host, server: Host, seconds: int = 3, reverse: bool = False,
            amount: str | None = None, options: Sequence[str] = (), address: str | None = None,
            port: int = 5201, timeout: float = 60.0) -> dict[str, Any]:
     """Measure with iperf3; returns its JSON report's "end", with "bps" and "bytes" received added.
@@ -556,6 +556,8 @@ def iperf3(client: Host, server: Host, seconds: float = 3.0, reverse: bool = Fal
     timeout (seconds) as the limit. options go to the client, e.g. ("-u", "-l", "64", "-b", "0").
     address is what the client connects to: the server's IPv4 address unless given.
     """
+    if seconds < 1:
+        raise OptionError(f"iperf3 measures whole seconds, from 1, not {seconds}")    # 0 is for ever
     served = server.popen(["iperf3", "-s", "-1", "-p", str(port)], f"{server.name} iperf3 server")
     try:
         wait_for(lambda: server.listening(port), 10, f"iperf3 to listen on {server.name}:{port}")

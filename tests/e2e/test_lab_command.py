@@ -6,26 +6,20 @@ import json
 import os
 import signal
 import subprocess
-import uuid
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 
 from longhaul_lab import ROOT, wait_for
+from traces import Traces
 
 PROGRAM = [str(ROOT / "scripts" / "lab")]
 STATE = Path("/run/longhaul-lab")
-MARK = "LONGHAUL_TEST_MARK"
 
 
-class Command:
-    """scripts/lab, with an environment by which everything that comes of it is recognized."""
-
-    def __init__(self, tmp: Path) -> None:
-        self.name = f"test-{uuid.uuid4().hex[:12]}"
-        self.tmp = tmp
-        self.env = {**os.environ, MARK: self.name, "TMPDIR": str(tmp)}
+class Command(Traces):
+    """scripts/lab, for a laboratory of the test's own name."""
 
     def argv(self, name: str, *words: str) -> list[str]:
         """The words of a command about this laboratory."""
@@ -40,26 +34,6 @@ class Command:
         """Start `lab up` in the foreground."""
         return subprocess.Popen(self.argv("up", *words), env=self.env, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True)
-
-    def pids(self) -> list[int]:
-        """All processes that came of it."""
-        mark, found = f"{MARK}={self.name}".encode(), []
-        for entry in os.listdir("/proc"):
-            try:
-                if entry.isdigit() and mark in Path(f"/proc/{entry}/environ").read_bytes():
-                    found.append(int(entry))
-            except OSError:     # it has just ended, or is a zombie
-                pass
-        return found
-
-    def left(self) -> list[str]:
-        """What is there of it still."""
-        files = [*self.tmp.glob("longhaul-lab-*"), *STATE.glob(f"*{self.name}*")]
-        return [f"process {pid}" for pid in self.pids()] + [str(path) for path in files]
-
-    def assert_gone(self) -> None:
-        """Nothing is left, or soon will be."""
-        wait_for(lambda: not self.left(), 10, f"the end of {self.left()}")
 
 
 @pytest.fixture
