@@ -16,6 +16,7 @@
 
 #include "lib/clock.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -246,17 +247,21 @@ static void run_timers(struct loop *l)
 	}
 }
 
-/* Milliseconds until the first timer, rounded up so that it is due then; -1: none. */
+/*
+ * Milliseconds until the first timer, rounded up so that it is due then; -1:
+ * none. A timer farther away than an int can say is waited for in several turns.
+ */
 static int timeout_ms(const struct loop *l)
 {
-	uint64_t now;
+	uint64_t now, ms;
 
 	if (!l->timers)
 		return -1;
 	now = clock_ns();
 	if (l->timers->at_ns <= now)
 		return 0;
-	return (int)((l->timers->at_ns - now + NS_PER_MS - 1) / NS_PER_MS);
+	ms = (l->timers->at_ns - now + NS_PER_MS - 1) / NS_PER_MS;
+	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 /* Runs until loop_stop(). Returns 0, or -errno when waiting itself fails. */
