@@ -28,7 +28,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from longhaul_lab import Lab, LabError, leftovers, longhaul, tail, wait_for  # noqa: E402
+from longhaul_lab import Lab, leftovers, longhaul, tail  # noqa: E402
 
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 LOG_LINES = 60
@@ -46,13 +46,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _nothing_left() -> Iterator[None]:
     """After the last test nothing of any laboratory may be there."""
     yield
-
-    def nothing() -> bool:
-        left = leftovers()
-        if left:
-            raise LabError("; ".join(left))
-        return True
-    wait_for(nothing, 5, "the end of what laboratories left behind")
+    if leftovers():
+        pytest.fail("laboratories left behind:\n" + "\n".join(leftovers()), pytrace=False)
 
 
 def _sanitizer_reports(lab: Lab) -> str:
@@ -77,7 +72,8 @@ def _factory() -> Iterator[Callable[..., Lab]]:
         lab.close()
         _labs.remove(lab)
     text = "\n".join(filter(None, reports))
-    assert not text, f"a sanitizer reported:\n{text}"
+    if text:
+        pytest.fail(f"a sanitizer reported:\n{text}", pytrace=False)
 
 
 @pytest.fixture
@@ -123,6 +119,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
         return
     for lab in _labs:
         for process in lab.started:
+            if process.argv[0] == "tcpdump":    # it says nothing but counters
+                continue
             report.sections.append((f"log of {process.name}", tail(process.text(), LOG_LINES)))
         if os.environ.get("LONGHAUL_ARTIFACTS"):
             name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{item.nodeid}-{report.when}")
