@@ -7,7 +7,9 @@ VARIANT    ?= release
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 PYTEST     := /usr/bin/python3 -B -m pytest
-PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0
+PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto
+# Optional, x86 only; it has no pkg-config file.
+IPSEC_MB   := $(wildcard $(addsuffix /intel-ipsec-mb.h,/usr/include /usr/local/include))
 
 O          := build/$(VARIANT)
 FOLDERS    := lib frob tunnel
@@ -22,10 +24,10 @@ WARN        = -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-proto
               $(WARN_CC)
 # Truncation is what snprintf() is for here; clang has no such warning.
 WARN_CC     = $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
-CPPFLAGS   += -I. -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"'
+CPPFLAGS   += -I. -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"' $(if $(IPSEC_MB),-DHAVE_IPSEC_MB)
 CFLAGS     ?= -O2 -g
 CFLAGS_ALL  = -std=gnu11 $(WARN) $(CFLAGS) -fno-strict-aliasing -fstack-protector-strong -pthread $(PKG_CFLAGS) $(SANITIZE)
-LDLIBS_ALL  = $(PKG_LIBS) -lm -lpthread $(LDLIBS)
+LDLIBS_ALL  = $(PKG_LIBS) $(if $(IPSEC_MB),-lIPSec_MB) -lm -lpthread $(LDLIBS)
 
 ifeq ($(VARIANT),asan)
 SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -45,6 +45,8 @@ struct aead_engine {
 		     size_t aad_len, uint8_t *data, size_t len);
 };
 
+extern const struct aead_engine aead_openssl, aead_ipsec_mb; /* the latter if HAVE_IPSEC_MB */
+
 /* Fastest first; NULL ends it. */
 extern const struct aead_engine *const aead_engines[];
 
