@@ -38,9 +38,13 @@ struct gso_split {
 	uint32_t next;	     /* index of the next segment */
 	uint32_t hdr_len;    /* bytes of headers copied in front of each segment's payload */
 	uint32_t gso_size;   /* payload bytes of every segment but the last */
-	uint32_t pseudo;     /* sum of the pseudo-header, its length field left out */
+	uint32_t ip_sum;     /* of the IPv4 header, what differs left out */
+	uint32_t l4_sum;     /* of pseudo-header and (unless partial) transport header, likewise */
+	uint32_t seq;	     /* TCP sequence number of the first segment */
+	uint16_t id;	     /* IPv4 identification of the first segment */
+	uint8_t flags;	     /* TCP flags of the super-frame */
 	struct packet p;     /* unset if the frame passes as one */
-	uint8_t hdr[GSO_HDR_MAX]; /* headers that segments are copied from */
+	uint8_t hdr[GSO_HDR_MAX]; /* headers that segments are copied from, 0 where they differ */
 };
 
 /* Flags of gso_split_begin(). */
@@ -64,7 +68,8 @@ struct gso_merge; /* storage for one batch; see gso.c */
 
 /* Flags of gso_merge_new(). */
 #define GSO_MERGE_UDP 1 /* also merge UDP datagrams (the port takes VIRTIO_NET_HDR_GSO_UDP_L4) */
-#define GSO_MERGE_NOTHING 2 /* every frame stays alone: for those who must do without super-frames */
+#define GSO_MERGE_NOTHING \
+	2 /* every frame stays alone: for those who must do without super-frames */
 
 struct gso_merge *gso_merge_new(uint32_t max_frames, unsigned flags);
 void gso_merge_free(struct gso_merge *m);

@@ -68,7 +68,9 @@ struct group {
 	uint32_t frames;      /* how many */
 	uint32_t payload;     /* bytes behind TCP or UDP headers in all frames together */
 	uint32_t size;	      /* …of the head: none of the others may have more */
-	bool verified;	      /* the head's checksums have been found right */
+	bool verified;	      /* the head's checksums have been found right, by means of: */
+	uint32_t ip_sum; /* the sum of the IPv4 header but for length, identification, checksum */
+	uint32_t pseudo; /* the sum of the pseudo-header but for its length */
 };
 
 struct gso_merge {
@@ -154,7 +156,7 @@ static uint32_t addresses_len(const struct packet *p)
 static uint32_t flow_hash(const struct frame *f, const struct packet *p)
 {
 	const uint8_t *at = addresses(f->data, p);
-	uint64_t hash = ((uint64_t)f->key << 32 | load_be32(f->data + p->l4)) * HASH_FACTOR;
+	uint64_t hash = (f->key * HASH_FACTOR + load_be32(f->data + p->l4)) * HASH_FACTOR;
 
 	for (uint32_t i = 0; i < addresses_len(p); i += 8)
 		hash = (hash ^ load_be64(at + i)) * HASH_FACTOR;
@@ -244,25 +246,40 @@ static bool mergeable(const struct frame *f, const struct packet *p)
 	return load_be16(l4 + UDP_LENGTH) == p->l3_end - p->l4;
 }
 
+/* Sum what all frames of a group have in common. A ones complement takes a word out again. */
+static void group_sums(struct group *g, const uint8_t *head)
+{
+	const uint8_t *ip = head + g->p.l3;
+
+	g->pseudo = cksum_pseudo(head, &g->p, 0);
+	if (g->p.ip_version != 4)
+		return;
+	g->ip_sum = cksum_add(0, ip, IPV4_HDR);
+	g->ip_sum += load_be16(ip + IPV4_TOTAL_LEN) ^ 0xffff;
+	g->ip_sum += load_be16(ip + IPV4_ID) ^ 0xffff;
+	g->ip_sum += load_be16(ip + IPV4_CHECK) ^ 0xffff;
+}
+
 /*
- * Are the IP and the transport checksum right, in the very form in which a
- * split would write them? Ones complement has two zeros: IPv4 headers get
- * 0x0000, transports 0xffff. A partial checksum must be the pseudo-header's
- * sum; what it will come to is trusted.
+ * Are the IP and the transport checksum of a frame, which has the headers of
+ * the group, right, and in the form in which a split would write them? Ones
+ * complement has two zeros: IPv4 headers get 0x0000, transports 0xffff. A
+ * partial checksum must be the pseudo-header's sum; what it will come to is
+ * trusted.
  */
-static bool checksums_right(const struct frame *f, const struct packet *p)
+static bool checksums_right(const struct group *g, const struct frame *f, const struct packet *p)
 {
 	const uint8_t *ip = f->data + p->l3, *l4 = f->data + p->l4;
 	uint32_t l4_len = p->l3_end - p->l4;
-	uint32_t sum = cksum_pseudo(f->data, p, l4_len);
 	uint16_t check = load_be16(l4 + gso_check_offset(p));
 
 	if (p->ip_version == 4 &&
-	    (load_be16(ip + IPV4_CHECK) == 0xffff || cksum_fold(cksum_add(0, ip, IPV4_HDR))))
+	    load_be16(ip + IPV4_CHECK) != cksum_fold(g->ip_sum + load_be16(ip + IPV4_TOTAL_LEN) +
+						     load_be16(ip + IPV4_ID)))
 		return false;
 	if (f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-		return check == gso_partial_check(sum);
-	return check != 0 && cksum_fold(cksum_add(sum, l4, l4_len)) == 0;
+		return check == gso_partial_check(g->pseudo + l4_len);
+	return check != 0 && cksum_fold(cksum_add(g->pseudo + l4_len, l4, l4_len)) == 0;
 }
 
 /* Is what a split copies from the head the same here, and what it counts up as counted? */
@@ -302,9 +319,11 @@ static bool joins(const struct gso_merge *m, struct group *g, const struct frame
 	    (tcp && !tcp_continues(g, head->data + p->l4, f->data + p->l4)))
 		return false;
 	/* The head's turn comes only now: most heads of short flows stay alone. */
-	if (!g->verified)
-		g->verified = checksums_right(head, &g->p);
-	return g->verified && checksums_right(f, p);
+	if (!g->verified) {
+		group_sums(g, head->data);
+		g->verified = checksums_right(g, head, &g->p);
+	}
+	return g->verified && checksums_right(g, f, p);
 }
 
 /* Can nothing follow this frame, which is in the group now? */

@@ -93,6 +93,40 @@ static uint32_t pseudo_sum(const struct frame *f, const struct packet *p)
 	return cksum_pseudo(f->data, p, 0);
 }
 
+static void clear16(uint8_t *field)
+{
+	store_be16(field, 0);
+}
+
+/*
+ * Take what differs from segment to segment out of the saved headers, and sum
+ * the rest once: a segment's checksums are then these sums and a few words.
+ */
+static void begin_headers(struct gso_split *s)
+{
+	uint8_t *ip = s->hdr + s->p.l3, *l4 = s->hdr + s->p.l4;
+
+	if (s->p.ip_version == 4) {
+		s->id = load_be16(ip + IPV4_ID);
+		clear16(ip + IPV4_TOTAL_LEN);
+		clear16(ip + IPV4_ID);
+		clear16(ip + IPV4_CHECK);
+		s->ip_sum = cksum_add(0, ip, (size_t)(ip[0] & 0x0f) * 4);
+	}
+	if (s->p.proto == IPPROTO_TCP) {
+		s->seq = load_be32(l4 + TCP_SEQ);
+		s->flags = l4[TCP_FLAGS];
+		clear16(l4 + TCP_SEQ);
+		clear16(l4 + TCP_SEQ + 2);
+		l4[TCP_FLAGS] = 0;
+	} else {
+		clear16(l4 + UDP_LENGTH);
+	}
+	clear16(l4 + gso_check_offset(&s->p));
+	if (!s->partial)
+		s->l4_sum = cksum_add(s->l4_sum, l4, s->hdr_len - s->p.l4);
+}
+
 static enum gso_error begin_super(struct gso_split *s, const struct frame *f, unsigned flags)
 {
 	enum gso_error err = validate(s, f);
@@ -109,8 +143,9 @@ static enum gso_error begin_super(struct gso_split *s, const struct frame *f, un
 	if (payload_len > s->gso_size)
 		s->count = (payload_len + s->gso_size - 1) / s->gso_size;
 	s->partial = flags & GSO_KEEP_PARTIAL;
-	s->pseudo = pseudo_sum(f, &s->p);
+	s->l4_sum = pseudo_sum(f, &s->p);
 	memcpy(s->hdr, s->data, s->hdr_len);
+	begin_headers(s);
 	return GSO_OK;
 }
 
@@ -185,52 +220,55 @@ enum gso_error gso_split_begin(struct gso_split *s, const struct frame *f, unsig
 }
 
 /* The IP header of the segment at @index, whose IP packet is @len bytes long. */
-static void write_ip(const struct packet *p, uint8_t *hdr, uint32_t index, uint32_t len)
+static void write_ip(const struct gso_split *s, uint8_t *ip, uint32_t index, uint32_t len)
 {
-	uint8_t *ip = hdr + p->l3;
+	uint16_t id = (uint16_t)(s->id + index);
 
-	gso_store_ip_len(ip, p, len);
-	if (p->ip_version != 4)
+	gso_store_ip_len(ip, &s->p, len);
+	if (s->p.ip_version != 4)
 		return;
-	store_be16(ip + IPV4_ID, (uint16_t)(load_be16(ip + IPV4_ID) + index));
-	gso_store_ip_check(ip);
+	store_be16(ip + IPV4_ID, id);
+	store_be16(ip + IPV4_CHECK, cksum_fold(s->ip_sum + len + id));
 }
 
 /*
  * What TCP segmentation does to the header (RFC 9293 section 3.1): the sequence
  * number advances by the payload before it; FIN and PSH speak of the end of the
  * data; CWR is said once (RFC 3168 section 6.1.2), whatever the ECN bit of
- * gso_type claims.
+ * gso_type claims. Returns the sum of what it wrote.
  */
-static void write_tcp(const struct gso_split *s, uint8_t *tcp, uint32_t index)
+static uint32_t write_tcp(const struct gso_split *s, uint8_t *tcp, uint32_t index)
 {
-	store_be32(tcp + TCP_SEQ, load_be32(tcp + TCP_SEQ) + index * s->gso_size);
+	uint32_t seq = s->seq + index * s->gso_size;
+	uint8_t flags = s->flags;
+
 	if (index > 0)
-		tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
+		flags &= (uint8_t)~TCP_CWR;
 	if (index + 1 < s->count)
-		tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+	store_be32(tcp + TCP_SEQ, seq);
+	tcp[TCP_FLAGS] = flags;
+	return (seq >> 16) + (seq & 0xffff) + flags;
 }
 
-/* The transport header of a segment, its checksum last: it is over all the rest. */
-static void write_transport(const struct gso_split *s, uint8_t *hdr, uint32_t index,
+/* The transport header of the segment at @index, its checksum over all of it last. */
+static void write_transport(const struct gso_split *s, uint8_t *l4, uint32_t index,
 			    const struct gso_segment *seg)
 {
-	uint32_t l4_hdr = s->hdr_len - s->p.l4, l4_len = l4_hdr + seg->payload_len;
-	uint8_t *l4 = hdr + s->p.l4, *check = l4 + gso_check_offset(&s->p);
-	uint32_t sum = s->pseudo + l4_len;
+	uint32_t l4_len = s->hdr_len - s->p.l4 + seg->payload_len;
+	uint32_t written = l4_len, sum = s->l4_sum + l4_len;
+	uint8_t *check = l4 + gso_check_offset(&s->p);
 
 	if (s->p.proto == IPPROTO_TCP)
-		write_tcp(s, l4, index);
+		written = write_tcp(s, l4, index);
 	else
 		store_be16(l4 + UDP_LENGTH, (uint16_t)l4_len);
 
-	if (s->partial) {
+	if (s->partial)
 		store_be16(check, gso_partial_check(sum));
-		return;
-	}
-	store_be16(check, 0);
-	sum = cksum_add(cksum_add(sum, l4, l4_hdr), seg->payload, seg->payload_len);
-	gso_store_check(check, cksum_fold(sum));
+	else
+		gso_store_check(check, cksum_fold(cksum_add(sum + written, seg->payload,
+							    seg->payload_len)));
 }
 
 /**
@@ -260,7 +298,7 @@ bool gso_split_next(struct gso_split *s, uint8_t *hdr, struct gso_segment *seg)
 
 	if (seg->payload_len > s->gso_size)
 		seg->payload_len = s->gso_size;
-	write_ip(&s->p, hdr, index, s->hdr_len - s->p.l3 + seg->payload_len);
-	write_transport(s, hdr, index, seg);
+	write_ip(s, hdr + s->p.l3, index, s->hdr_len - s->p.l3 + seg->payload_len);
+	write_transport(s, hdr + s->p.l4, index, seg);
 	return true;
 }

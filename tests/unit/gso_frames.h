@@ -271,30 +271,37 @@ static inline bool same_frame(const struct frame *a, const struct frame *b)
 	       memcmp(&a->vnet, &b->vnet, sizeof(a->vnet)) == 0;
 }
 
+static inline const char *split_wrong(const struct gso_merged *g, const struct frame *super,
+				      const struct frame *was, const uint32_t *members)
+{
+	bool partial = was[members[0]].vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	struct gso_split s;
+	struct gso_segment seg;
+	uint8_t hdr[GSO_HDR_MAX];
+
+	if (super->len != g->len)
+		return "len is not the sum of the iovecs";
+	if (gso_split_begin(&s, super, partial ? GSO_KEEP_PARTIAL : 0) != GSO_OK)
+		return "a group cannot be split";
+	if (s.count != g->frames || s.wire_len != g->wire_len)
+		return "a group splits into another number or size of frames";
+	for (uint32_t i = 0; gso_split_next(&s, hdr, &seg); i++) {
+		const struct frame *w = &was[members[i]];
+
+		if (seg.hdr_len + seg.payload_len != w->len || memcmp(hdr, w->data, seg.hdr_len) ||
+		    memcmp(seg.payload, w->data + seg.hdr_len, seg.payload_len))
+			return "a group does not split into the frames that came in";
+	}
+	return NULL;
+}
+
 /* Does a merged group split into the very frames it was made of? */
 static inline const char *group_wrong(const struct gso_merged *g, const struct frame *was,
 				      const uint32_t *members)
 {
 	struct frame super = merged_frame(g);
-	bool partial = was[members[0]].vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	const char *wrong = NULL;
-	struct gso_split s;
-	struct gso_segment seg;
-	uint8_t hdr[GSO_HDR_MAX];
+	const char *wrong = split_wrong(g, &super, was, members);
 
-	if (super.len != g->len)
-		wrong = "len is not the sum of the iovecs";
-	else if (gso_split_begin(&s, &super, partial ? GSO_KEEP_PARTIAL : 0) != GSO_OK)
-		wrong = "a group cannot be split";
-	else if (s.count != g->frames || s.wire_len != g->wire_len)
-		wrong = "a group splits into another number or size of frames";
-	for (uint32_t i = 0; !wrong && gso_split_next(&s, hdr, &seg); i++) {
-		const struct frame *w = &was[members[i]];
-
-		if (seg.hdr_len + seg.payload_len != w->len || memcmp(hdr, w->data, seg.hdr_len) ||
-		    memcmp(seg.payload, w->data + seg.hdr_len, seg.payload_len))
-			wrong = "a group does not split into the frames that came in";
-	}
 	free(super.data);
 	return wrong;
 }
