@@ -7,7 +7,9 @@
  * configuration. */
 int cmd_tunnel(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_keygen(int argc, char **argv);
 
 void status_help(void);
+void keygen_help(void);
 
 #endif

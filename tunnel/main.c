@@ -17,6 +17,7 @@ struct command {
 static const struct command commands[] = {
 	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites"},
 	{"status", cmd_status, status_help, "show what a running instance does"},
+	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate"},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
