@@ -48,15 +48,17 @@ struct ctl_server {
 
 static socklen_t abstract_address(struct sockaddr_un *a, const char *kind, const char *name)
 {
-	int n;
-
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
-	n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "%s%s", kind, name);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	/* What does not fit is cut: such a name cannot be claimed either, see ctl_check_name(). */
+	snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "%s%s", kind, name);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(a->sun_path + 1));
 }
 
-/* Process that holds an abstract name, 0 if it cannot be told. */
+/*
+ * Process that holds an abstract name, 0 if it cannot be told: who holds a
+ * claim accepts nobody, and after so many who asked its queue is full.
+ */
 static int holder_pid(const struct sockaddr_un *a, socklen_t len)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -90,6 +92,15 @@ static int listen_on(const char *kind, const char *name, int *pid)
 	return ret;
 }
 
+/* " (process 12)" if it is known. */
+static const char *name_process(char *buf, size_t len, int pid)
+{
+	buf[0] = '\0';
+	if (pid)
+		snprintf(buf, len, " (process %d)", pid);
+	return buf;
+}
+
 /*
  * Checks an instance's name: it goes into socket and file names.
  * Returns 0 or -EINVAL.
@@ -119,16 +130,16 @@ int ctl_check_name(const char *name, struct err *e)
  */
 int ctl_claim(const char *what, const char *name, struct err *e)
 {
-	char kind[64];
+	char kind[64], process[32];
 	int pid = 0, fd;
 
 	snprintf(kind, sizeof(kind), "longhaul-%s/", what);
 	fd = listen_on(kind, name, &pid);
 	if (fd == -EADDRINUSE)
 		return err_set(e, EADDRINUSE,
-			       "%s %s is already used by another longhaul instance (process "
-			       "%d); stop that one or choose another",
-			       what, name, pid);
+			       "%s %s is already used by another longhaul instance%s; stop that "
+			       "one or choose another",
+			       what, name, name_process(process, sizeof(process), pid));
 	if (fd < 0)
 		return err_set(e, -fd, "cannot claim %s %s: %s", what, name, strerror(-fd));
 	return fd;
@@ -277,6 +288,7 @@ struct ctl_server *ctl_server_new(struct loop *l, const char *name, ctl_handler 
 				  struct err *e)
 {
 	struct ctl_server *s = calloc(1, sizeof(*s));
+	char process[32];
 	int pid = 0, fd;
 
 	if (!s) {
@@ -287,9 +299,9 @@ struct ctl_server *ctl_server_new(struct loop *l, const char *name, ctl_handler 
 	if (fd < 0) {
 		if (fd == -EADDRINUSE)
 			err_set(e, EADDRINUSE,
-				"an instance named '%s' is already running (process %d); "
-				"stop it, or give this one another --name",
-				name, pid);
+				"an instance named '%s' is already running%s; stop it, or give "
+				"this one another --name",
+				name, name_process(process, sizeof(process), pid));
 		else
 			err_set(e, -fd, "control socket of '%s': %s", name, strerror(-fd));
 		free(s);
