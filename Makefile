@@ -7,7 +7,7 @@ VARIANT    ?= release
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 PYTEST     := /usr/bin/python3 -B -m pytest
-PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto
+PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto libcap-ng
 # Optional, x86 only; it has no pkg-config file.
 IPSEC_MB   := $(wildcard $(addsuffix /intel-ipsec-mb.h,/usr/include /usr/local/include))
 

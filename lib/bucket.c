@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* bucket.c - a token bucket: pure, its clock is the caller's */
 #include "lib/bucket.h"
 

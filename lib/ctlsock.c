@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* ctlsock.c - an instance's control socket: one JSON request and reply a line */
 /*
  * Theory of operation

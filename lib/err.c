@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* err.c - a failure's text, made where the thing and its value are known */
 #include "lib/err.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* link.c - network interfaces: what they are, and news of them (libnl) */
 #include "lib/link.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* loop.c - one thread's event loop: descriptors, timers, signals, calls from other threads */
 /*
  * Theory of operation

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* notify.c - tell the service manager that we are ready (sd_notify(3)) */
 /*
  * The protocol is one datagram to the socket in $NOTIFY_SOCKET, promised to be

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* optfile.c - configuration files (INI, read by inih) into the structures of an option table */
 /*
  * Theory of operation

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* opts.c - one table gives the command line, the configuration file, defaults and help */
 #include "lib/opts.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* batch.c - frames read together, and the memory they are read into */
 #include "tunnel/batch.h"
 
@@ -39,16 +39,17 @@ void batch_free(struct batch *b)
  * Reads messages from a socket until none is waiting or the batch is full.
  * @headroom: bytes left free at the start of each slot
  * @vnet:     each message begins with a virtio_net_hdr, which goes to b->vnets
+ * @max:      most messages to read, at most BATCH_MESSAGES
  *
  * Returns how many messages came. Their lengths, names and control data are
  * in b->msgs; nothing is in b->frames yet.
  */
-unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet)
+unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet, unsigned max)
 {
 	unsigned i;
 	int n;
 
-	for (i = 0; i < BATCH_MESSAGES; i++) {
+	for (i = 0; i < max; i++) {
 		b->iovs[i][0] = (struct iovec){&b->vnets[i], sizeof(b->vnets[i])};
 		b->iovs[i][1] = (struct iovec){batch_slot(b, i) + headroom, BATCH_SLOT - headroom};
 		b->msgs[i].msg_hdr = (struct msghdr){
@@ -61,6 +62,6 @@ unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet)
 		};
 	}
 	b->n = 0;
-	n = recvmmsg(fd, b->msgs, BATCH_MESSAGES, MSG_DONTWAIT, NULL);
+	n = recvmmsg(fd, b->msgs, max, MSG_DONTWAIT, NULL);
 	return n > 0 ? (unsigned)n : 0;
 }

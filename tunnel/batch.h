@@ -46,6 +46,6 @@ static inline uint8_t *batch_slot(struct batch *b, unsigned i)
 
 struct batch *batch_new(void);
 void batch_free(struct batch *b);
-unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet);
+unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet, unsigned max);
 
 #endif

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* cmd_status.c - `longhaul status`: what a running instance does */
 #include "tunnel/commands.h"
 
@@ -45,9 +45,9 @@ static const struct opt table[] = {
 static const struct opts_usage usage = {
 	.command = "status",
 	.synopsis = "[NAME] [options]",
-	.summary = "Shows ports, peers, MAC table, rewritten handshakes and drops of a running "
-		   "instance.\n"
-		   "Without NAME: of the only one that runs in this network namespace.",
+	.summary =
+		"Shows ports, peers, MAC table, rewritten handshakes and drops of a running instance.\n "
+		"Without NAME: of the only one that runs in this network namespace.",
 	.examples = "  longhaul status\n"
 		    "  longhaul status eth0 --watch\n"
 		    "  longhaul status --json | jq .drops\n"
@@ -113,6 +113,28 @@ static void print_ports(const json_t *doc)
 	}
 }
 
+/* What probes say of the path: only the sealed transport has them. */
+static void print_path(const json_t *p)
+{
+	const json_t *rtt = json_object_get(p, "rtt_ms");
+
+	if (!json_object_get(p, "state"))
+		return;
+	printf("  %s", text_of(p, "state"));
+	if (json_is_real(rtt))
+		printf(", RTT %.2f ms, jitter %.2f ms, loss %.2f%% out %.2f%% in",
+		       json_real_value(rtt), json_real_value(json_object_get(p, "jitter_ms")),
+		       100 * json_real_value(json_object_get(p, "loss_out")),
+		       100 * json_real_value(json_object_get(p, "loss_in")));
+	if (*text_of(p, "cipher"))
+		printf(", %s by %s, session %.0f s old, %lld rekeys", text_of(p, "cipher"),
+		       text_of(p, "engine"), json_real_value(json_object_get(p, "session_s")),
+		       number_of(p, "rekeys"));
+	if (*text_of(p, "error"))
+		printf("; %s", text_of(p, "error"));
+	printf("\n");
+}
+
 static void print_peers(const json_t *doc)
 {
 	const json_t *heard;
@@ -120,7 +142,7 @@ static void print_peers(const json_t *doc)
 	json_t *p;
 	size_t i;
 
-	printf("\n%-16s %-15s %7s %6s %10s %10s %10s %10s\n", "PEER", "ADDRESS", "HEARD", "MACS",
+	printf("\n%-16s %-24s %7s %6s %10s %10s %10s %10s\n", "PEER", "ENDPOINT", "HEARD", "MACS",
 	       "FRAMES IN", "BYTES", "FRAMES OUT", "BYTES");
 	json_array_foreach(json_object_get(doc, "peers"), i, p)
 	{
@@ -129,9 +151,10 @@ static void print_peers(const json_t *doc)
 			snprintf(when, sizeof(when), "never");
 		else
 			snprintf(when, sizeof(when), "%.0f s", json_real_value(heard));
-		printf("%-16s %-15s %7s %6lld", text_of(p, "name"), text_of(p, "address"), when,
+		printf("%-16s %-24s %7s %6lld", text_of(p, "name"), text_of(p, "endpoint"), when,
 		       number_of(p, "macs"));
 		print_traffic(p);
+		print_path(p);
 	}
 }
 

@@ -1,9 +1,10 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* cmd_tunnel.c - `longhaul tunnel` */
 #include "tunnel/commands.h"
 
 #include "lib/log.h"
 #include "tunnel/conf.h"
+#include "tunnel/privileges.h"
 #include "tunnel/tunnel.h"
 
 #include <stdio.h>
@@ -16,7 +17,6 @@ static int status_of(int ret)
 	switch (-ret) {
 	case 0: return 0;
 	case EPERM:
-	case EACCES:
 	case ENOMEM:
 	case EIO: return 1;
 	default: return 2;
@@ -34,6 +34,7 @@ int cmd_tunnel(int argc, char **argv)
 	if (!c)
 		return 1;
 	log_setup("longhaul tunnel", LOG_LEVEL_INFO);
+	privileges_protect_memory();
 	ret = conf_load(c, argc, argv, &e);
 	if (!ret) {
 		snprintf(who, sizeof(who), "longhaul tunnel %s", c->name);

@@ -1,6 +1,8 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* conf.c - what a tunnel was asked to do: parsed once, immutable afterwards */
 #include "tunnel/conf.h"
+
+#include "tunnel/proto.h"
 
 #include "lib/ctlsock.h"
 #include "lib/opts.h"
@@ -176,25 +178,116 @@ static int call_far(void *ctx, const char *value, struct err *e)
 	}
 }
 
-/* Reads a list of fast paths. */
+/* The next of a comma list's words at *at, which moves on. Returns its length; *at is NULL behind
+ * the last. */
+static size_t next_word(const char **at, const char **word)
+{
+	size_t len = strcspn(*at, ",");
+
+	*word = *at;
+	*at = (*at)[len] ? *at + len + 1 : NULL;
+	return len;
+}
+
+/* Finds a word of @len bytes in a table. Returns its index, -1 if it is not there. */
+static int find_word(const char *const *names, size_t n, const char *word, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strlen(names[i]) == len && !memcmp(names[i], word, len))
+			return (int)i;
+	return -1;
+}
+
+/* Reads a list of fast paths; the order is that of the WITHOUT_ bits. */
 static int call_without(void *ctx, const char *value, struct err *e)
 {
-	static const char *const names[] = {"vnet-hdr", "merge"};
+	static const char *const names[] = {"vnet-hdr", "merge",    "udp-gso",
+					    "udp-gro",	"ipsec-mb", "partial"};
 	struct conf *c = ctx;
-	size_t len, i;
+	const char *word;
+	size_t len;
+	int i;
 
-	for (;; value += len + 1) {
-		len = strcspn(value, ",");
-		for (i = 0; i < sizeof(names) / sizeof(*names); i++)
-			if (strlen(names[i]) == len && !memcmp(names[i], value, len))
-				break;
-		if (i == sizeof(names) / sizeof(*names))
-			return err_set(e, EINVAL, "'%.*s' is not one of: vnet-hdr, merge", (int)len,
-				       value);
+	while (value) {
+		len = next_word(&value, &word);
+		i = find_word(names, sizeof(names) / sizeof(*names), word, len);
+		if (i < 0)
+			return err_set(e, EINVAL,
+				       "'%.*s' is not one of: vnet-hdr, merge, udp-gso, udp-gro, "
+				       "ipsec-mb, partial",
+				       (int)len, word);
 		c->without |= 1u << i;
-		if (!value[len])
+	}
+	return 0;
+}
+
+/* Reads a list of ciphers, best first. */
+static int call_ciphers(void *ctx, const char *value, struct err *e)
+{
+	struct conf *c = ctx;
+	const char *word;
+	size_t len;
+	int i;
+
+	c->ciphers = 0;
+	while (value) {
+		len = next_word(&value, &word);
+		i = find_word(aead_cipher_names, AEAD_CIPHERS, word, len);
+		if (i < 0)
+			return err_set(e, EINVAL, "'%.*s' is not one of: %s, %s", (int)len, word,
+				       aead_cipher_names[0], aead_cipher_names[1]);
+		if (c->ciphers & 1u << i)
+			return err_set(e, EINVAL, "'%.*s' is given twice", (int)len, word);
+		c->cipher_order[__builtin_popcount(c->ciphers)] = (uint8_t)i;
+		c->ciphers |= 1u << i;
+	}
+	return 0;
+}
+
+static int parse_fingerprint(struct fingerprint *fp, const char *word, size_t len, struct err *e)
+{
+	char text[FINGERPRINT_TEXT];
+
+	if (len == FINGERPRINT_TEXT - 1) {
+		memcpy(text, word, len);
+		text[len] = '\0';
+		if (fingerprint_parse(text, fp))
 			return 0;
 	}
+	return err_set(
+		e, EINVAL,
+		"'%.*s' is not a fingerprint: the 64 hexadecimal digits that `longhaul keygen` "
+		"printed at the far end",
+		(int)len, word);
+}
+
+/* Reads --trust FP,…: the n-th is the n-th far end's, further ones are of peers that call us. */
+static int call_trust(void *ctx, const char *value, struct err *e)
+{
+	struct conf *c = ctx;
+	const char *word;
+	size_t len;
+	int ret;
+
+	while (value) {
+		len = next_word(&value, &word);
+		if (c->n_trusts == PEERS_MAX)
+			return err_set(e, E2BIG, "more than %d fingerprints", PEERS_MAX);
+		ret = parse_fingerprint(&c->trusts[c->n_trusts++], word, len, e);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int call_peer_trust(void *ctx, const char *value, struct err *e)
+{
+	struct conf_peer *p = ctx;
+
+	p->has_trust = true;
+	return parse_fingerprint(&p->trust, value, strlen(value), e);
 }
 
 static const char *const outer_names[] = {"sealed", "capsulator", NULL};
@@ -210,10 +303,8 @@ static const struct opt tunnel_table[] = {
 	 .call = call_far, .help = "far ends, up to 64; in a file: [peer NAME] address ="},
 	{"border", 'b', .type = OPT_CALL, .flags = OPT_CLI_ONLY | OPT_REPEAT, .arg = "IF:TAG",
 	 .call = call_border,
-	 .help = "border port: an interface whose LAN is bridged to the ports of the same tag at "
-		 "the far "
-		 "ends; may be repeated; in a file: [port IF] tag =. Written IF#TAG, the n-th port "
-		 "goes "
+	 .help = "border port: an interface whose LAN is bridged to the ports of the same tag at the far "
+		 "ends; may be repeated; in a file: [port IF] tag =. Written IF#TAG, the n-th port goes "
 		 "to the n-th far end only (unless -a)"},
 	{"virtual-border", 0, "-vb", OPT_CALL, OPT_CLI_ONLY | OPT_REPEAT, "TAP:TAG",
 	 .call = call_virtual_border, .help = "border port that is a TAP device made for it"},
@@ -222,19 +313,36 @@ static const struct opt tunnel_table[] = {
 	{"Transport", .type = OPT_HEADING},
 	{"outer", 0, .type = OPT_CHOICE, .arg = "KIND", .deflt = "sealed", .offset = CONF(outer),
 	 .choices = outer_names,
-	 .help = "how frames travel: sealed (authenticated and encrypted), or capsulator (protocol "
-		 "245, "
+	 .help = "how frames travel: sealed (authenticated and encrypted), or capsulator (protocol 245, "
 		 "PLAIN TEXT, as in 2008)"},
 	{"identity", 0, .type = OPT_STRING, .arg = "DIR", .offset = CONF(identity),
-	 .help = "directory with key.pem and cert.pem, for sealed"},
+	 .help = "sealed: directory with key.pem and cert.pem, made by `longhaul keygen DIR`"},
+	{"trust", 0, .type = OPT_CALL, .flags = OPT_CLI_ONLY | OPT_REPEAT, .arg = "FP[,FP…]",
+	 .call = call_trust,
+	 .help = "sealed: fingerprints of the far ends, in the order of -f; further ones are of peers that call "
+		 "us (behind NAT); in a file: [peer NAME] trust ="},
+	{"listen", 0, .type = OPT_STRING, .arg = "ADDR[:PORT]", .offset = CONF(listen),
+	 .help = "sealed: where peers reach us, UDP and TCP; default: port 7245 on every address"},
+	{"workers", 0, .type = OPT_COUNT, .arg = "N", .deflt = "0", .offset = CONF(workers),
+	 .max = WORKERS_MAX,
+	 .help = "sealed: threads that move frames, up to 64; 0: one a processor"},
+	{"ciphers", 0, .type = OPT_CALL, .arg = "LIST", .deflt = "aes-256-gcm,chacha20-poly1305",
+	 .call = call_ciphers, .help = "sealed: ciphers allowed, best first; who calls decides"},
+	{"rekey-after-time", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "1h",
+	 .offset = CONF(rekey_after_ns), .min = 1000000000ull, .max = 3600000000000ull * 2,
+	 .help = "sealed: agree new keys after TIME"},
+	{"rekey-after-packets", 0, .type = OPT_COUNT, .arg = "N", .deflt = "268435456",
+	 .offset = CONF(rekey_after_packets), .min = 100, .max = SESSION_PACKETS_MAX,
+	 .help = "sealed: …or after N packets of one worker"},
+	{"dead-after", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "3s",
+	 .offset = CONF(dead_after_ns), .min = 1000000000ull, .max = 600000000000ull,
+	 .help = "sealed: a peer is down when no probe came back for TIME"},
 	{"TCP and MTU, applied when frames leave the tunnel", .type = OPT_HEADING},
 	{"mtu", 'm', .type = OPT_CALL, .arg = "N|auto|off", .deflt = "auto", .call = call_mtu,
-	 .help = "clamp the MSS of SYNs to N - 40 (IPv4) or N - 60 (IPv6); never raised; auto: "
-		 "what fits "
+	 .help = "clamp the MSS of SYNs to N - 40 (IPv4) or N - 60 (IPv6); never raised; auto: what fits "
 		 "the tunnel interface without fragments"},
 	{"wscale", 'w', .type = OPT_CALL, .arg = "N|off", .deflt = "off", .call = call_wscale,
-	 .help = "write window scale N where a SYN carries the option. Hazard: the host that sent "
-		 "it goes "
+	 .help = "write window scale N where a SYN carries the option. Hazard: the host that sent it goes "
 		 "on scaling by its own number"},
 	{"Switching", .type = OPT_HEADING},
 	{"mac-age", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "300s", .offset = CONF(mac_age_ns),
@@ -256,7 +364,7 @@ static const struct opt tunnel_table[] = {
 	{"site", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(site),
 	 .help = "what this site is called in status and logs"},
 	{"without", 0, .type = OPT_CALL, .arg = "FEATURE[,…]", .call = call_without,
-	 .help = "do without fast paths: vnet-hdr, merge"},
+	 .help = "do without fast paths and kernel features: vnet-hdr, merge, udp-gso, udp-gro, ipsec-mb, partial"},
 	{"verbose", 'v', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(verbose),
 	 .help = "say more on standard error"},
 	{0},
@@ -272,6 +380,7 @@ static const struct opt port_table[] = {
 };
 
 static const struct opt peer_table[] = {
+	{"trust", .type = OPT_CALL, .call = call_peer_trust},
 	{"address", .type = OPT_STRING, .offset = offsetof(struct conf_peer, address)},
 	{0},
 };
@@ -288,20 +397,24 @@ static const struct opt tag_table[] = {
 
 static const struct opts_usage usage = {
 	.command = "tunnel",
-	.synopsis = "-t IF -f ADDR -b IF:TAG … [options]",
-	.summary = "Bridges this site's border ports with those of the same tag at the far ends: "
-		   "Ethernet\n"
-		   "over IP. Runs in the foreground until SIGINT or SIGTERM and leaves nothing "
-		   "behind.",
-	.examples = "  Two sites as in 2008, in plain text (run the same at the other end, "
-		    "addresses swapped):\n"
-		    "    longhaul tunnel -t eth0 -f 60.45.91.58 -b eth1:1 -b eth2:2 -w 7 -m 1400 "
-		    "--outer capsulator\n"
-		    "  From a file, checked first:\n"
-		    "    longhaul tunnel --config /etc/longhaul/tokyo.conf --check\n"
-		    "    longhaul tunnel --config /etc/longhaul/tokyo.conf\n"
-		    "  What it is doing:\n"
-		    "    longhaul status\n",
+	.synopsis = "-t IF -f ADDR -b IF:TAG … --identity DIR --trust FP [options]",
+	.summary =
+		"Bridges this site's border ports with those of the same tag at the far ends: Ethernet\n "
+		"over IP. Runs in the foreground until SIGINT or SIGTERM and leaves nothing "
+		"behind.",
+	.examples =
+		"  Two sites, authenticated and encrypted (make an identity at each, exchange fingerprints):\n"
+		"    longhaul keygen /etc/longhaul/id\n"
+		"    longhaul tunnel -t eth0 -f 203.0.113.7 -b eth1:1 --identity /etc/longhaul/id --trust FP\n"
+		"  As in 2008, in plain text (run the same at the other end, "
+		"addresses swapped):\n"
+		"    longhaul tunnel -t eth0 -f 60.45.91.58 -b eth1:1 -b eth2:2 -w 7 -m 1400 "
+		"--outer capsulator\n"
+		"  From a file, checked first:\n"
+		"    longhaul tunnel --config /etc/longhaul/tokyo.conf --check\n"
+		"    longhaul tunnel --config /etc/longhaul/tokyo.conf\n"
+		"  What it is doing:\n"
+		"    longhaul status\n",
 };
 
 /* Prints the help of `longhaul tunnel`. */
@@ -391,7 +504,7 @@ static void inherit_tags(struct conf *c)
 /* What no single value can tell: what is missing, and what does not go together. */
 static int validate(const struct conf *c, struct err *e)
 {
-	unsigned i;
+	unsigned i, j;
 
 	if (!c->interface)
 		return err_set(e, EINVAL, "no tunnel interface; give -t IF");
@@ -413,15 +526,51 @@ static int validate(const struct conf *c, struct err *e)
 				       "ends; give as many, or -a",
 				       c->ports[i].name, c->ports[i].tag, i + 1, c->n_peers);
 	}
-	for (i = 0; i < c->n_peers; i++)
-		if (!c->peers[i].address)
-			return err_set(e, EINVAL, "[peer %s] lacks its address", c->peers[i].name);
+	if (c->outer == CONF_OUTER_CAPSULATOR)
+		for (i = 0; i < c->n_peers; i++)
+			if (!c->peers[i].address)
+				return err_set(e, EINVAL, "[peer %s] lacks its address",
+					       c->peers[i].name);
 	if (c->outer == CONF_OUTER_SEALED && !c->identity)
 		return err_set(
 			e, EINVAL,
 			"no identity for the sealed transport. Either give one with "
 			"--identity DIR, or ask for plain text as in 2008 with --outer capsulator");
+	for (i = 0; c->outer == CONF_OUTER_SEALED && i < c->n_peers; i++) {
+		if (!c->peers[i].has_trust)
+			return err_set(
+				e, EINVAL,
+				"far end %s has no fingerprint; give the one that `longhaul keygen` "
+				"printed there: --trust FP in the order of -f, or [peer %s] trust =",
+				c->peers[i].name, c->peers[i].name);
+		for (j = 0; j < i; j++)
+			if (fingerprint_equal(&c->peers[i].trust, &c->peers[j].trust))
+				return err_set(e, EEXIST,
+					       "far ends %s and %s have the same fingerprint",
+					       c->peers[j].name, c->peers[i].name);
+	}
 	return ctl_check_name(c->name, e);
+}
+
+/* Gives the fingerprints of --trust to the far ends in order, and makes peers of those that are
+ * left. */
+static int give_trusts(struct conf *c, struct err *e)
+{
+	struct conf_peer *p;
+	char name[CONF_NAME_MAX];
+	unsigned i;
+
+	for (i = 0; i < c->n_trusts; i++) {
+		if (i == c->n_peers) {
+			snprintf(name, sizeof(name), "peer%u", i + 1);
+			if (!add_peer(c, name, strlen(name), e))
+				return -E2BIG;
+		}
+		p = &c->peers[i];
+		p->has_trust = true;
+		p->trust = c->trusts[i];
+	}
+	return 0;
 }
 
 /*
@@ -453,6 +602,9 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 		ret = opts_parse(tunnel_table, c, argc, argv, &rest, e);
 	}
 	free(cli);
+	if (ret)
+		return ret;
+	ret = give_trusts(c, e);
 	if (ret)
 		return ret;
 	inherit_tags(c);

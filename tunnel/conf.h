@@ -5,6 +5,8 @@
 
 #include "lib/err.h"
 #include "lib/opts.h"
+#include "tunnel/aead.h"
+#include "tunnel/identity.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -32,6 +34,10 @@ enum conf_port_kind { CONF_PORT_PACKET, CONF_PORT_TAP };
 enum {
 	WITHOUT_VNET_HDR = 1 << 0, /* ports exchange plain wire frames with the kernel */
 	WITHOUT_MERGE = 1 << 1,	   /* frames from peers are written one by one */
+	WITHOUT_UDP_GSO = 1 << 2,  /* sealed datagrams are sent one by one */
+	WITHOUT_UDP_GRO = 1 << 3,  /* …and received one by one */
+	WITHOUT_IPSEC_MB = 1 << 4, /* OpenSSL seals and opens everything */
+	WITHOUT_PARTIAL = 1 << 5,  /* inner checksums are always complete */
 };
 
 struct conf_port {
@@ -45,7 +51,9 @@ struct conf_port {
 
 struct conf_peer {
 	char name[CONF_NAME_MAX];
-	const char *address; /* host or address; NULL: not given */
+	const char *address; /* host[:port][,…], tried in turn; NULL: it calls us */
+	bool has_trust;
+	struct fingerprint trust; /* what the peer is, whatever its address */
 };
 
 struct conf_tag {
@@ -62,8 +70,17 @@ struct conf {
 	const char *name;
 	const char *site;
 	const char *identity; /* directory of key and certificate */
-	int outer;	      /* enum conf_outer */
-	bool all;	      /* -a: positional ports go to every peer too */
+	const char *listen;   /* address:port of UDP and TCP; NULL: port 7245 of all addresses */
+	uint64_t workers;     /* 0: one a processor */
+	unsigned ciphers;     /* set of enum aead_cipher */
+	uint8_t cipher_order[AEAD_CIPHERS]; /* best first; as many as there are in the set */
+	uint64_t rekey_after_ns;
+	uint64_t rekey_after_packets;
+	uint64_t dead_after_ns;
+	struct fingerprint trusts[PEERS_MAX]; /* of --trust, in the order given */
+	unsigned n_trusts;
+	int outer; /* enum conf_outer */
+	bool all;  /* -a: positional ports go to every peer too */
 	bool verbose;
 	bool check; /* only check the configuration */
 	unsigned without;

@@ -7,35 +7,47 @@
 #include "tunnel/conf.h"
 
 /* Every reason for which a frame is dropped: name in status and documents, and what it means. */
-#define DROP_REASONS(X)                                                                          \
-	/* as frames come in a border port */                                                    \
-	X(short_frame, "shorter than an Ethernet header")                                        \
-	X(truncated, "longer than a super-frame may be")                                         \
-	X(bad_source, "source MAC is a group address or zero")                                   \
-	X(mac_control, "pause and other MAC control frames stay on their link")                  \
-	X(own_outer, "our own tunnel packets seen on a border port")                             \
-	X(reflected, "a frame we wrote to this port came back (promiscuous vSwitch)")            \
-	X(mac_conflict, "source MAC is active elsewhere at this moment (loop or double bridge)") \
-	X(offload_unsupported, "offload type that cannot be split into wire frames")             \
-	X(offload_malformed, "offload header contradicts the frame")                             \
-	/* as packets come in from a peer */                                                     \
-	X(outer_peer, "tunnel packet from an address that is no peer's")                         \
-	X(outer_short, "tunnel packet too short to hold a frame")                                \
-	X(outer_tag, "tunnel packet with a tag that is not bridged here for that peer")          \
-	/* switching */                                                                          \
-	X(storm, "broadcast or unknown unicast above storm_limit")                               \
-	X(same_side, "destination is where the frame came from")                                 \
-	X(horizon, "from a peer to a MAC behind a peer (split horizon)")                         \
-	/* as frames leave by a border port */                                                   \
-	X(port_down, "border port is down or gone")                                              \
-	X(port_mtu, "frame exceeds the border port's MTU")                                       \
-	X(port_full, "border port's transmit queue is full")                                     \
-	X(port_error, "border port refused the frame")                                           \
-	/* as packets leave for a peer */                                                        \
-	X(outer_full, "socket's transmit buffer is full")                                        \
-	X(outer_unreachable, "no route to the peer, or its link is down")                        \
-	X(outer_too_big, "packet longer than IP can carry")                                      \
-	X(outer_error, "the kernel refused the packet")
+#define DROP_REASONS(X)                                                                           \
+	/* as frames come in a border port */                                                     \
+	X(short_frame, "shorter than an Ethernet header")                                         \
+	X(truncated, "longer than a super-frame may be")                                          \
+	X(bad_source, "source MAC is a group address or zero")                                    \
+	X(mac_control, "pause and other MAC control frames stay on their link")                   \
+	X(own_outer, "our own tunnel packets seen on a border port")                              \
+	X(reflected, "a frame we wrote to this port came back (promiscuous vSwitch)")             \
+	X(mac_conflict, "source MAC is active elsewhere at this moment (loop or double bridge)")  \
+	X(offload_unsupported, "offload type that cannot be split into wire frames")              \
+	X(offload_malformed, "offload header contradicts the frame")                              \
+	/* as packets come in from a peer */                                                      \
+	X(outer_peer, "tunnel packet from an address that is no peer's")                          \
+	X(outer_short, "tunnel packet too short to hold a frame")                                 \
+	X(outer_tag, "tunnel packet with a tag that is not bridged here for that peer")           \
+	/* switching */                                                                           \
+	X(storm, "broadcast or unknown unicast above storm_limit")                                \
+	X(same_side, "destination is where the frame came from")                                  \
+	X(horizon, "from a peer to a MAC behind a peer (split horizon)")                          \
+	/* as frames leave by a border port */                                                    \
+	X(port_down, "border port is down or gone")                                               \
+	X(port_mtu, "frame exceeds the border port's MTU")                                        \
+	X(port_full, "border port's transmit queue is full")                                      \
+	X(port_error, "border port refused the frame")                                            \
+	/* as packets leave for a peer */                                                         \
+	X(outer_full, "socket's transmit buffer is full")                                         \
+	X(outer_unreachable, "no route to the peer, or its link is down")                         \
+	X(outer_too_big, "packet longer than IP can carry")                                       \
+	X(outer_error, "the kernel refused the packet")                                           \
+	X(no_session, "no keys agreed with the peer")                                             \
+	X(key_exhausted, "a key's packet limit was reached before the next key was agreed")       \
+	/* as sealed datagrams come in, in the order in which they are looked at */               \
+	X(sealed_short, "sealed datagram shorter than its type must be")                          \
+	X(sealed_version, "sealed datagram of another protocol version")                          \
+	X(sealed_type, "sealed datagram of an unknown type")                                      \
+	X(sealed_flags, "sealed datagram with flags that must be zero")                           \
+	X(sealed_session, "sealed datagram under a session that is not (any more) known here")    \
+	X(sealed_worker, "sealed datagram of a worker that the peer does not have")               \
+	X(sealed_replay, "sealed datagram that was received before, or is older than the window") \
+	X(sealed_auth, "sealed datagram that was not sealed by the peer: forged or damaged")      \
+	X(sealed_tag, "sealed frame with a tag that is not bridged here for that peer")
 
 enum drop {
 #define X(name, text) DROP_##name,

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* guard.c - what keeps a bridge from harming its LANs: reflections, announcements, storms */
 #include "tunnel/guard.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* main.c - the program: one table of commands */
 #include "tunnel/commands.h"
 #include "tunnel/conf.h"

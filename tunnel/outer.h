@@ -14,11 +14,15 @@
 
 struct tunnel;
 
+#define OUTER_SOCKETS 2
+
 /* One worker's end of an outer transport. Each transport's own structure begins with it. */
 struct outer {
 	struct tunnel *tunnel;
 	struct counters *counters;
-	struct loop_io io;
+	unsigned worker;	/* whose end it is */
+	int fds[OUTER_SOCKETS]; /* -1: not used */
+	uint64_t now_ns;	/* of the batch; set by the worker */
 };
 
 /* frame.key of what came from a peer: which tag, from whom. */
@@ -41,14 +45,16 @@ static inline unsigned outer_key_peer(uint32_t key)
 struct outer_ops {
 	const char *name;
 	bool plain_text; /* neither authenticated nor encrypted: worth a warning */
-	/* Bytes of outer IP packet around an inner frame. */
+	/* Bytes of outer IPv4 packet around an inner frame. */
 	unsigned overhead;
+	/* How many workers can share the work. */
+	unsigned workers_max;
 	/* Opens a worker's end on the tunnel's interface. Returns NULL with a text. */
-	struct outer *(*open)(struct tunnel *t, struct counters *c, struct err *e);
+	struct outer *(*open)(struct tunnel *t, unsigned worker, struct counters *c, struct err *e);
 	void (*close)(struct outer *o);
 	/* Reads what is waiting into @b's frames, with keys; drops counted. Returns how many
 	 * messages. */
-	unsigned (*receive)(struct outer *o, struct batch *b);
+	unsigned (*receive)(struct outer *o, unsigned socket, struct batch *b);
 	/*
 	 * Splits a frame and queues its wire frames for a set of peers. The
 	 * frame must stay until flush().
@@ -57,13 +63,17 @@ struct outer_ops {
 	void (*flush)(struct outer *o);
 	/* Whether a frame seen on a border port is one of the tunnel's own packets. */
 	bool (*is_own)(const struct tunnel *t, const struct frame *f, const struct packet *p);
+	/* Called every TICK: probes. NULL: nothing to do. */
+	void (*tick)(struct outer *o);
 	/* The tunnel interface came back with another index. */
 	int (*rebind)(struct outer *o, struct err *e);
 	/* Packets the kernel dropped because we did not read them in time. */
 	uint64_t (*kernel_drops)(const struct outer *o);
 };
 
-extern const struct outer_ops outer_capsulator;
+#define OUTER_TICK_NS (250 * 1000000ull)
+
+extern const struct outer_ops outer_capsulator, outer_sealed;
 
 const struct outer_ops *outer_find(int kind);
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* outer_capsulator.c - the original program's packets: IPv4 protocol 245, plain text */
 /*
  * On the wire: an IPv4 header, the tag (4 bytes, big-endian), the Ethernet
@@ -55,7 +55,7 @@ static int capsulator_rebind(struct outer *o, struct err *e)
 {
 	const char *ifname = o->tunnel->conf->interface;
 
-	if (setsockopt(o->io.fd, SOL_SOCKET, SO_BINDTODEVICE, ifname,
+	if (setsockopt(o->fds[0], SOL_SOCKET, SO_BINDTODEVICE, ifname,
 		       (socklen_t)strlen(ifname) + 1))
 		return err_set(e, errno, "binding to %s: %s", ifname, strerror(errno));
 	return 0;
@@ -63,12 +63,13 @@ static int capsulator_rebind(struct outer *o, struct err *e)
 
 static void capsulator_close(struct outer *o)
 {
-	if (o->io.fd >= 0)
-		close(o->io.fd);
+	if (o->fds[0] >= 0)
+		close(o->fds[0]);
 	free(o);
 }
 
-static struct outer *capsulator_open(struct tunnel *t, struct counters *c, struct err *e)
+static struct outer *capsulator_open(struct tunnel *t, unsigned worker, struct counters *c,
+				     struct err *e)
 {
 	struct capsulator *p = calloc(1, sizeof(*p));
 	int fd;
@@ -78,7 +79,7 @@ static struct outer *capsulator_open(struct tunnel *t, struct counters *c, struc
 		return NULL;
 	}
 	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, CAPSULATOR_PROTOCOL);
-	p->outer = (struct outer){.tunnel = t, .counters = c, .io.fd = fd};
+	p->outer = (struct outer){.tunnel = t, .counters = c, .worker = worker, .fds = {fd, -1}};
 	if (fd < 0) {
 		err_set(e, errno, "raw socket: %s%s", strerror(errno),
 			errno == EPERM ? "; run as root, or with CAP_NET_RAW" : "");
@@ -137,9 +138,9 @@ static void receive_packet(struct outer *o, struct batch *b, uint8_t *ip, uint32
 	b->frames[b->n - 1].key = outer_key((unsigned)tag, peer->index);
 }
 
-static unsigned capsulator_receive(struct outer *o, struct batch *b)
+static unsigned capsulator_receive(struct outer *o, unsigned socket, struct batch *b)
 {
-	unsigned n = batch_receive(b, o->io.fd, 0, false);
+	unsigned n = batch_receive(b, o->fds[socket], 0, false, BATCH_MESSAGES);
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
@@ -180,7 +181,7 @@ static void capsulator_flush(struct outer *o)
 	int n;
 
 	while (done < p->n_tx) {
-		n = sendmmsg(o->io.fd, p->msgs + done, p->n_tx - done, MSG_DONTWAIT);
+		n = sendmmsg(o->fds[0], p->msgs + done, p->n_tx - done, MSG_DONTWAIT);
 		if (n > 0) {
 			done += (unsigned)n;
 			continue;
@@ -272,7 +273,7 @@ static uint64_t capsulator_kernel_drops(const struct outer *o)
 	uint32_t info[SK_MEMINFO_VARS] = {0};
 	socklen_t len = sizeof(info);
 
-	getsockopt(o->io.fd, SOL_SOCKET, SO_MEMINFO, info, &len);
+	getsockopt(o->fds[0], SOL_SOCKET, SO_MEMINFO, info, &len);
 	return info[SK_MEMINFO_DROPS];
 }
 
@@ -280,6 +281,7 @@ const struct outer_ops outer_capsulator = {
 	.name = "capsulator",
 	.plain_text = true,
 	.overhead = IPV4_HDR_MIN + CAPSULATOR_TAG_LEN,
+	.workers_max = 1, /* a raw socket hands every packet to each of its readers */
 	.open = capsulator_open,
 	.close = capsulator_close,
 	.receive = capsulator_receive,

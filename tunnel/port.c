@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* port.c - border ports: what their kinds have in common */
 #include "tunnel/port.h"
 
@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -58,10 +59,10 @@ static void turn_lro_off(struct port *p)
 		return;
 	ret = link_set_lro(p->conf->name, false);
 	if (ret)
-		log_warning("port %s: large receive offload cannot be turned off (%s); frames it "
-			    "merges "
-			    "cannot be bridged as they were",
-			    p->conf->name, strerror(-ret));
+		log_warning(
+			"port %s: large receive offload cannot be turned off (%s); frames it merges "
+			"cannot be bridged as they were",
+			p->conf->name, strerror(-ret));
 	else
 		log_info("port %s: large receive offload turned off while it is bridged",
 			 p->conf->name);
@@ -78,12 +79,12 @@ void port_link_changed(struct port *p, const struct link_info *info)
 	if (info && info->mtu != p->mtu) {
 		p->mtu = info->mtu;
 		if (info->mtu < p->conf->mtu)
-			log_warning("port %s: MTU %u is below the LAN's %llu: larger frames will "
-				    "be dropped; "
-				    "`ip link set %s mtu %llu`, or say [port %s] mtu = %u",
-				    p->conf->name, info->mtu, (unsigned long long)p->conf->mtu,
-				    p->conf->name, (unsigned long long)p->conf->mtu, p->conf->name,
-				    info->mtu);
+			log_warning(
+				"port %s: MTU %u is below the LAN's %llu: larger frames will be dropped; "
+				"`ip link set %s mtu %llu`, or say [port %s] mtu = %u",
+				p->conf->name, info->mtu, (unsigned long long)p->conf->mtu,
+				p->conf->name, (unsigned long long)p->conf->mtu, p->conf->name,
+				info->mtu);
 	}
 	p->ifindex = info ? info->ifindex : 0;
 	if (up != p->up)
@@ -95,10 +96,12 @@ void port_link_changed(struct port *p, const struct link_info *info)
  * Prepares a port; queues are opened one by one afterwards.
  * @index: in the tunnel's ports, and in those of @c
  * @tag:   index of its tag
+ * @n_workers: how many will open it
  *
  * Returns 0 or -errno with a text. Undone by port_release() in either case.
  */
-int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag, struct err *e)
+int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag,
+	      unsigned n_workers, struct err *e)
 {
 	const struct conf_port *conf = &c->ports[index];
 	int ret;
@@ -110,6 +113,7 @@ int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag
 		.ops = kinds[conf->kind],
 		.claim = -1,
 		.vnet = !(c->without & WITHOUT_VNET_HDR),
+		.n_workers = n_workers,
 	};
 	ret = port_check(conf, e);
 	if (ret)
@@ -120,8 +124,19 @@ int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag
 	p->reflect = calloc(1, sizeof(*p->reflect));
 	if (!p->reflect)
 		return err_set(e, ENOMEM, "out of memory");
+	port_new_fanout(p);
 	turn_lro_off(p);
 	return 0;
+}
+
+/* Chooses the fanout group that the port's sockets will join next. */
+void port_new_fanout(struct port *p)
+{
+	uint16_t id;
+
+	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+		id = (uint16_t)(p->fanout + 1);
+	p->fanout = id;
 }
 
 /* Gives the interface back as it was. Its queues are closed. */
@@ -233,11 +248,11 @@ static void warn_mtu(const struct port *p, const struct gso_merged *m)
 	uint64_t suppressed;
 
 	if (log_allowed(&mtu_limit, &suppressed))
-		log_warning("port %s: a frame of %u bytes does not fit its MTU of %u; raise it: "
-			    "`ip link "
-			    "set %s mtu %u`",
-			    p->conf->name, m->wire_len, p->mtu, p->conf->name,
-			    m->wire_len - ETH_HDR_LEN);
+		log_warning(
+			"port %s: a frame of %u bytes does not fit its MTU of %u; raise it: `ip link "
+			"set %s mtu %u`",
+			p->conf->name, m->wire_len, p->mtu, p->conf->name,
+			m->wire_len - ETH_HDR_LEN);
 }
 
 /*

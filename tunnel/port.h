@@ -31,6 +31,8 @@ struct port {
 	bool lro_was_on;      /* so it is turned on again at exit */
 	bool vnet;	      /* the kernel exchanges virtio_net_hdr with us */
 	struct reflect *reflect;
+	unsigned n_workers;	 /* that share it */
+	_Atomic uint16_t fanout; /* group of their packet sockets */
 };
 
 #define PORT_TX_MESSAGES 256  /* written by one system call */
@@ -39,6 +41,7 @@ struct port {
 /* One worker's end of a port: its descriptor and what waits to be written. */
 struct port_queue {
 	struct port *port;
+	unsigned worker;   /* whose it is */
 	struct loop_io io; /* fd -1: closed */
 	struct mmsghdr tx_msgs[PORT_TX_MESSAGES];
 	struct iovec tx_iovs[PORT_TX_IOVS];
@@ -62,7 +65,9 @@ struct port_ops {
 
 extern const struct port_ops port_packet, port_tap;
 
-int port_init(struct port *p, const struct conf *conf, unsigned index, unsigned tag, struct err *e);
+int port_init(struct port *p, const struct conf *conf, unsigned index, unsigned tag,
+	      unsigned n_workers, struct err *e);
+void port_new_fanout(struct port *p);
 void port_release(struct port *p);
 int port_check(const struct conf_port *conf, struct err *e);
 void port_link_changed(struct port *p, const struct link_info *info);

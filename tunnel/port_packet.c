@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* port_packet.c - a border port on a NIC, veth or any other Ethernet interface (AF_PACKET) */
 /*
  * With PACKET_VNET_HDR, super-frames come and go whole and checksums stay
@@ -15,6 +15,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
+#endif
 
 /* AF_PACKET knows no backpressure: what a burst needs must fit in the buffers. */
 #define SOCKET_BUFFER (16 << 20)
@@ -46,6 +50,21 @@ static int packet_options(int fd, int ifindex, bool vnet, struct err *e)
 	return 0;
 }
 
+/* Workers share a port's frames by the hash of their flow, so that order within a flow is kept. */
+static int join_fanout(int fd, const struct port *p, struct err *e)
+{
+	int hash = p->fanout | PACKET_FANOUT_HASH << 16;
+
+	if (p->n_workers == 1)
+		return 0;
+	/* A group does not inherit its members' PACKET_IGNORE_OUTGOING; it has a flag since
+	 * Linux 5.11. */
+	if (!set(fd, SOL_PACKET, PACKET_FANOUT, hash | PACKET_FANOUT_FLAG_IGNORE_OUTGOING << 16) ||
+	    !set(fd, SOL_PACKET, PACKET_FANOUT, hash))
+		return 0;
+	return err_set(e, errno, "PACKET_FANOUT: %s", strerror(errno));
+}
+
 static int packet_open(struct port_queue *q, struct err *e)
 {
 	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
@@ -64,6 +83,7 @@ static int packet_open(struct port_queue *q, struct err *e)
 	ret = packet_options(fd, info.ifindex, q->port->vnet, e);
 	if (!ret && bind(fd, (struct sockaddr *)&a, sizeof(a)))
 		ret = err_set(e, errno, "bind: %s", strerror(errno));
+	ret = ret ? ret : join_fanout(fd, q->port, e);
 	if (ret) {
 		close(fd);
 		return ret;
@@ -117,7 +137,7 @@ static struct virtio_net_hdr describe_partial(const uint8_t *data, uint32_t len)
 static unsigned packet_receive(struct port_queue *q, struct batch *b, struct counters *c)
 {
 	bool vnet = q->port->vnet;
-	unsigned n = batch_receive(b, q->io.fd, BATCH_HEADROOM, vnet);
+	unsigned n = batch_receive(b, q->io.fd, BATCH_HEADROOM, vnet, BATCH_MESSAGES);
 	unsigned i;
 
 	for (i = 0; i < n; i++) {
@@ -125,6 +145,8 @@ static unsigned packet_receive(struct port_queue *q, struct batch *b, struct cou
 		uint8_t *data = batch_slot(b, i) + BATCH_HEADROOM;
 		const struct tpacket_auxdata *aux = auxdata(&b->msgs[i].msg_hdr);
 
+		if (((struct sockaddr_ll *)&b->names[i])->sll_pkttype == PACKET_OUTGOING)
+			continue; /* our own, seen by a fanout group of an older kernel */
 		if (b->msgs[i].msg_hdr.msg_flags & MSG_TRUNC) {
 			counter_add(&c->drops[DROP_truncated], 1);
 			continue;

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* port_tap.c - a border port that is a TAP device made for it */
 #include "tunnel/port.h"
 
@@ -40,6 +40,8 @@ static int tap_open(struct port_queue *q, struct err *e)
 
 	if (q->port->vnet)
 		ifr.ifr_flags |= IFF_VNET_HDR;
+	if (q->port->n_workers > 1)
+		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(e, errno, "/dev/net/tun: %s", strerror(errno));

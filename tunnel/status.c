@@ -1,6 +1,7 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* status.c - what a tunnel tells of itself (schema in doc/status.md) */
 #include "lib/clock.h"
+#include "tunnel/control.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/worker.h"
 
@@ -19,6 +20,22 @@ static json_t *traffic(const struct traffic *t)
 {
 	return json_pack("{s:I, s:I, s:I}", "frames", count(&t->frames), "bytes", count(&t->bytes),
 			 "super_frames", count(&t->supers));
+}
+
+/* Adds up what the workers count: counters are all there is in the structure. */
+static void sum_counters(const struct tunnel *t, struct counters *sum)
+{
+	counter *to = (counter *)sum;
+	const counter *from;
+	unsigned w;
+	size_t i;
+
+	memset(sum, 0, sizeof(*sum));
+	for (w = 0; w < t->n_workers; w++) {
+		from = (const counter *)worker_counters(t->workers[w]);
+		for (i = 0; i < sizeof(*sum) / sizeof(counter); i++)
+			counter_add(&to[i], counter_get(&from[i]));
+	}
 }
 
 static json_t *ports(const struct tunnel *t, const struct counters *c)
@@ -49,14 +66,14 @@ static json_t *peer_tags(const struct tunnel *t, const struct peer *p)
 	json_t *all = json_array();
 	uint64_t left;
 
-	for (left = p->tags; left; left &= left - 1)
+	for (left = atomic_load(&p->tags); left; left &= left - 1)
 		json_array_append_new(all, json_integer(t->tags[__builtin_ctzll(left)].tag));
 	return all;
 }
 
 static json_t *peers(const struct tunnel *t, const struct counters *c, uint64_t now)
 {
-	json_t *all = json_array(), *heard;
+	json_t *all = json_array(), *heard, *extra;
 	char address[INET_ADDRSTRLEN];
 	unsigned i;
 
@@ -64,14 +81,19 @@ static json_t *peers(const struct tunnel *t, const struct counters *c, uint64_t 
 		const struct peer *p = &t->peers[i];
 		uint64_t at = atomic_load_explicit(&p->heard_ns, memory_order_relaxed);
 
-		inet_ntop(AF_INET, &p->address, address, sizeof(address));
+		extra = t->control ? control_status(t->control, i, now) : json_object();
+		if (!t->control)
+			json_object_set_new(extra, "endpoint",
+					    json_string(inet_ntop(AF_INET, &p->address, address,
+								  sizeof(address))));
 		heard = at ? json_real((double)(now > at ? now - at : 0) / NS_PER_S) : json_null();
-		json_array_append_new(
-			all, json_pack("{s:s, s:s, s:o, s:I, s:o, s:o, s:o}", "name", p->conf->name,
-				       "address", address, "tags", peer_tags(t, p), "macs",
-				       (json_int_t)fdb_count(t->fdb, fdb_peer(i)), "heard_s", heard,
-				       "in", traffic(&c->peers[i].in), "out",
-				       traffic(&c->peers[i].out)));
+		json_array_append_new(all, extra);
+		json_object_update_new(extra,
+				       json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "name",
+						 p->conf->name, "tags", peer_tags(t, p), "macs",
+						 (json_int_t)fdb_count(t->fdb, fdb_peer(i)),
+						 "heard_s", heard, "in", traffic(&c->peers[i].in),
+						 "out", traffic(&c->peers[i].out)));
 	}
 	return all;
 }
@@ -89,9 +111,8 @@ static json_t *tags(const struct tunnel *t, const struct counters *c)
 			all,
 			json_pack("{s:I, s:o, s:o, s:I, s:I, s:{s:I, s:I, s:I, s:I}}", "tag",
 				  (json_int_t)g->tag, "mtu",
-				  g->rules.mtu ? json_integer(g->rules.mtu) : json_null(), "wscale",
-				  g->rules.wscale >= 0 ? json_integer(g->rules.wscale)
-						       : json_null(),
+				  g->mtu ? json_integer(g->mtu) : json_null(), "wscale",
+				  g->wscale >= 0 ? json_integer(g->wscale) : json_null(),
 				  "storm_limit", (json_int_t)g->conf->storm_limit, "max_macs",
 				  (json_int_t)g->conf->max_macs, "frobs", "syns", count(&n->syns),
 				  "mss_clamped", count(&n->mss_clamped), "wscale_written",
@@ -160,18 +181,22 @@ static json_t *problems(const struct tunnel *t)
 			json_array_append_new(all,
 					      json_sprintf("port %s is %s", t->ports[i].conf->name,
 							   t->ports[i].ifindex ? "down" : "gone"));
+	if (t->control)
+		control_problems(t->control, all);
 	return all;
 }
 
 /* Makes the status document of a tunnel; a new reference. Main thread. */
 json_t *tunnel_status(struct tunnel *t)
 {
-	const struct counters *c = worker_counters(t->worker);
+	struct counters sum, *c = &sum;
 	uint64_t now = clock_ns();
 	json_t *wrong = problems(t);
 
+	sum_counters(t, c);
+
 	return json_pack("{s:i, s:s, s:s?, s:s, s:i, s:s, s:f, s:o, s:{s:s, s:b, s:s, s:I, s:I, "
-			 "s:I, s:I}, s:o, s:o, "
+			 "s:I, s:I}, s:i, s:o, s:o, "
 			 "s:o, s:o, s:I, s:I, s:o}",
 			 "version", 1, "name", t->conf->name, "site", t->conf->site, "program",
 			 LONGHAUL_VERSION, "pid", (int)getpid(), "state",
@@ -181,7 +206,7 @@ json_t *tunnel_status(struct tunnel *t)
 			 "interface", t->conf->interface, "mtu", (json_int_t)t->interface_mtu,
 			 "overhead", (json_int_t)t->outer_ops->overhead, "fragmented",
 			 count(&c->outer_fragmented), "overruns", count(&c->outer_overruns),
-			 "ports", ports(t, c), "peers", peers(t, c, now), "tags", tags(t, c),
-			 "drops", drops(c), "flooded", count(&c->flooded), "unlearnt",
-			 count(&c->unlearnt), "macs", macs(t, now));
+			 "workers", (int)t->n_workers, "ports", ports(t, c), "peers",
+			 peers(t, c, now), "tags", tags(t, c), "drops", drops(c), "flooded",
+			 count(&c->flooded), "unlearnt", count(&c->unlearnt), "macs", macs(t, now));
 }

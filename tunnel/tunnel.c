@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* tunnel.c - a tunnel instance from start to end */
 /*
  * Theory of operation
@@ -19,6 +19,8 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/notify.h"
+#include "tunnel/control.h"
+#include "tunnel/privileges.h"
 #include "tunnel/worker.h"
 
 #include <arpa/inet.h>
@@ -56,6 +58,20 @@ static int resolve(struct peer *p, struct err *e)
 	return 0;
 }
 
+/* Checks that each of a peer's addresses resolves now; they are resolved anew at each call. */
+static int resolve_all(const char *at, struct err *e)
+{
+	struct endpoint unused;
+	int ret = 0;
+	size_t len;
+
+	for (; at && !ret; at = at[len] ? at + len + 1 : NULL) {
+		len = strcspn(at, ",");
+		ret = endpoint_resolve(at, len, PROTO_DEFAULT_PORT, false, &unused, e);
+	}
+	return ret ? err_wrap(e, ret, "far end") : 0;
+}
+
 static int init_peers(struct tunnel *t, struct err *e)
 {
 	unsigned i, j;
@@ -64,16 +80,18 @@ static int init_peers(struct tunnel *t, struct err *e)
 	for (i = 0; i < t->conf->n_peers; i++) {
 		struct peer *p = &t->peers[i];
 
-		*p = (struct peer){.index = i, .conf = &t->conf->peers[i]};
-		ret = resolve(p, e);
+		if (peer_init(p, &t->conf->peers[i], i))
+			return err_set(e, ENOMEM, "out of memory");
+		t->n_peers++;
+		ret = t->conf->outer == CONF_OUTER_CAPSULATOR ? resolve(p, e)
+							      : resolve_all(p->conf->address, e);
 		if (ret)
 			return ret;
-		for (j = 0; j < i; j++)
+		for (j = 0; t->conf->outer == CONF_OUTER_CAPSULATOR && j < i; j++)
 			if (t->peers[j].address.s_addr == p->address.s_addr)
 				return err_set(e, EEXIST,
 					       "far ends '%s' and '%s' are the same address",
 					       t->peers[j].conf->address, p->conf->address);
-		t->n_peers++;
 	}
 	return 0;
 }
@@ -126,10 +144,9 @@ static int init_ports(struct tunnel *t, struct err *e)
 	for (i = 0; i < t->conf->n_ports; i++) {
 		tag = add_tag(t, t->conf->ports[i].tag, now);
 		t->tags[tag].ports |= 1ull << i;
-		t->tags[tag].peers |= peers_of(t, i);
 		for (left = peers_of(t, i); left; left &= left - 1)
-			t->peers[__builtin_ctzll(left)].tags |= 1ull << tag;
-		ret = port_init(&t->ports[i], t->conf, i, tag, e);
+			t->tags_of[__builtin_ctzll(left)] |= 1ull << tag;
+		ret = port_init(&t->ports[i], t->conf, i, tag, t->n_workers, e);
 		t->n_ports++;
 		if (ret)
 			return ret;
@@ -141,29 +158,51 @@ static int init_ports(struct tunnel *t, struct err *e)
 	return 0;
 }
 
-/* What fits the tunnel interface without fragments, or what was asked for. */
-static uint32_t resolve_mtu(const struct tunnel *t, uint32_t asked)
+/* The largest inner packet, in bytes, that fits the tunnel interface without fragments. */
+uint32_t tunnel_inner_mtu(const struct tunnel *t)
 {
-	unsigned around = t->outer_ops->overhead + ETH_HDR_LEN;
+	unsigned around = t->outer_ops->overhead + ETH_HDR_LEN, i;
 
-	if (asked == MTU_OFF)
-		return 0;
-	if (asked != MTU_AUTO)
-		return asked;
+	/* The overhead is IPv4's; one peer over IPv6 costs everybody 20 bytes, which no MSS will
+	 * miss. */
+	for (i = 0; i < t->n_peers; i++)
+		if (t->peers[i].places->has_direct &&
+		    !endpoint_is_ipv4(&t->peers[i].places->direct))
+			break;
+	around += i < t->n_peers ? 20 : 0;
 	return t->interface_mtu > MTU_MIN + around ? t->interface_mtu - around : MTU_MIN;
 }
 
-static void init_rules(struct tunnel *t)
+/* Sets what each tag clamps MSS to: as asked for, or what fits here and at every peer. */
+void tunnel_mtu_changed(struct tunnel *t)
 {
+	uint32_t fits = tunnel_inner_mtu(t), mtu;
 	unsigned i;
 
+	if (t->control)
+		fits = control_smallest_mtu(t->control, fits);
 	for (i = 0; i < t->n_tags; i++) {
 		const struct conf_tag *c = t->tags[i].conf;
 
-		t->tags[i].rules = (struct frob_rules){
-			.mtu = (uint16_t)resolve_mtu(t, c->mtu),
-			.wscale = c->wscale == WSCALE_OFF ? FROB_WSCALE_OFF : (int8_t)c->wscale,
-		};
+		mtu = c->mtu == MTU_OFF ? 0 : c->mtu == MTU_AUTO ? fits : c->mtu;
+		if (mtu != t->tags[i].mtu && mtu)
+			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
+				 t->tags[i].tag, mtu - 40, mtu - 60);
+		t->tags[i].mtu = (uint16_t)mtu;
+		t->tags[i].wscale = c->wscale == WSCALE_OFF ? FROB_WSCALE_OFF : (int8_t)c->wscale;
+	}
+}
+
+/* The capsulator agrees nothing: what is configured is bridged from the start. */
+static void grant_everything(struct tunnel *t)
+{
+	unsigned i, j;
+
+	for (i = 0; i < t->n_peers; i++) {
+		t->peers[i].tags = t->tags_of[i];
+		for (j = 0; j < t->n_tags; j++)
+			if (t->tags_of[i] & 1ull << j)
+				t->tags[j].peers |= 1ull << i;
 	}
 }
 
@@ -172,16 +211,6 @@ static int check_interface(const struct conf *conf, struct link_info *info, stru
 	int ret = link_get(conf->interface, info, e);
 
 	return ret ? err_wrap(e, ret, "tunnel interface %s", conf->interface) : 0;
-}
-
-static int find_outer(const struct conf *conf, const struct outer_ops **ops, struct err *e)
-{
-	*ops = outer_find(conf->outer);
-	if (!*ops)
-		return err_set(e, EPROTONOSUPPORT,
-			       "the sealed transport is not part of version " LONGHAUL_VERSION
-			       "; for plain text ask with --outer capsulator");
-	return 0;
 }
 
 /*
@@ -198,11 +227,20 @@ int tunnel_check(const struct conf *conf, struct err *e)
 	if (!t)
 		return err_set(e, ENOMEM, "out of memory");
 	t->conf = conf;
-	ret = find_outer(conf, &t->outer_ops, e);
-	ret = ret ? ret : check_interface(conf, &t->interface, e);
+	t->outer_ops = outer_find(conf->outer);
+	ret = check_interface(conf, &t->interface, e);
 	for (i = 0; !ret && i < conf->n_ports; i++)
 		ret = port_check(&conf->ports[i], e);
 	ret = ret ? ret : init_peers(t, e);
+	if (!ret && conf->outer == CONF_OUTER_SEALED) {
+		struct identity id;
+
+		ret = identity_load(conf->identity, &id, e);
+		if (!ret)
+			identity_free(&id);
+	}
+	for (i = 0; i < t->n_peers; i++)
+		peer_release(&t->peers[i]);
 	free(t);
 	return ret;
 }
@@ -221,6 +259,7 @@ static void interface_changed(struct tunnel *t, const struct link_info *info, bo
 {
 	bool up = info->up && info->running, was_up = t->interface.up && t->interface.running;
 	bool back = present && info->ifindex != t->interface.ifindex;
+	unsigned i;
 
 	if (!present) {
 		log_warning("tunnel interface %s is gone; waiting for it", info->name);
@@ -228,13 +267,30 @@ static void interface_changed(struct tunnel *t, const struct link_info *info, bo
 		return;
 	}
 	t->interface = *info;
-	t->interface_mtu = info->mtu;
+	if (info->mtu != t->interface_mtu) {
+		t->interface_mtu = info->mtu;
+		tunnel_mtu_changed(t);
+	}
 	if (back) {
 		log_info("tunnel interface %s is back", info->name);
-		worker_rebind_outer(t->worker);
+		for (i = 0; i < t->n_workers; i++)
+			worker_rebind_outer(t->workers[i]);
+		if (t->control)
+			control_rebind(t->control);
 	} else if (up != was_up) {
 		log_info("tunnel interface %s is %s", info->name, up ? "up" : "down");
 	}
+}
+
+/* Every worker opens its end anew, in a fanout group of its own: the old one may still have
+ * members. */
+static void reopen_port(struct tunnel *t, struct port *port)
+{
+	unsigned i;
+
+	port_new_fanout(port);
+	for (i = 0; i < t->n_workers; i++)
+		worker_reopen_port(t->workers[i], port->index);
 }
 
 static void port_changed(struct tunnel *t, struct port *port, const struct link_info *info,
@@ -245,7 +301,7 @@ static void port_changed(struct tunnel *t, struct port *port, const struct link_
 	port_link_changed(port, present ? info : NULL);
 	/* A TAP comes because the worker made it; any other interface comes back without us. */
 	if (back && port->conf->kind != CONF_PORT_TAP)
-		worker_reopen_port(t->worker, port->index);
+		reopen_port(t, port);
 	else if (!present && port->conf->kind == CONF_PORT_TAP)
 		loop_timer_start(t->loop, &t->retry_timer, RETRY_PERIOD_NS, 0);
 }
@@ -269,7 +325,7 @@ static void remake_taps(void *ctx)
 
 	for (i = 0; i < t->n_ports; i++)
 		if (t->ports[i].conf->kind == CONF_PORT_TAP && !t->ports[i].ifindex)
-			worker_reopen_port(t->worker, i);
+			reopen_port(t, &t->ports[i]);
 }
 
 static void age(void *ctx)
@@ -302,6 +358,56 @@ static json_t *answer(void *ctx, const json_t *request)
 	return json_pack("{s:i, s:s}", "version", 1, "error", "unknown cmd; known: status");
 }
 
+static unsigned count_workers(const struct tunnel *t)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t n = t->conf->workers ? t->conf->workers : cpus > 0 ? (uint64_t)cpus : 1;
+
+	return n < t->outer_ops->workers_max ? (unsigned)n : t->outer_ops->workers_max;
+}
+
+/* Where to listen: as configured, or on every address of both families, or of IPv4 where there is
+ * no IPv6. */
+static int resolve_listen(struct tunnel *t, struct err *e)
+{
+	const char *text = t->conf->listen;
+	int fd, ret = 0;
+
+	t->listen_family = AF_INET6;
+	if (text) {
+		ret = endpoint_resolve(text, strlen(text), PROTO_DEFAULT_PORT, false, &t->listen,
+				       e);
+		if (ret)
+			return err_wrap(e, ret, "--listen");
+		if (endpoint_is_ipv4(&t->listen))
+			t->listen_family = AF_INET;
+		return 0;
+	}
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		close(fd);
+		t->listen.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6};
+	} else {
+		t->listen_family = AF_INET;
+		endpoint_from(&t->listen,
+			      (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET});
+	}
+	t->listen.in6.sin6_port = htons(PROTO_DEFAULT_PORT);
+	return 0;
+}
+
+static int set_up_control(struct tunnel *t, struct err *e)
+{
+	int ret = resolve_listen(t, e);
+
+	if (ret)
+		return ret;
+	t->control = calloc(1, sizeof(*t->control));
+	if (!t->control)
+		return err_set(e, ENOMEM, "out of memory");
+	return control_init(t->control, t, e);
+}
+
 /* Everything that may fail before the first frame moves. */
 static int set_up(struct tunnel *t, struct err *e)
 {
@@ -309,32 +415,45 @@ static int set_up(struct tunnel *t, struct err *e)
 	unsigned i;
 	int ret;
 
-	ret = find_outer(t->conf, &t->outer_ops, e);
-	ret = ret ? ret : check_interface(t->conf, &t->interface, e);
+	t->outer_ops = outer_find(t->conf->outer);
+	ret = check_interface(t->conf, &t->interface, e);
 	if (ret)
 		return ret;
 	t->interface_mtu = t->interface.mtu;
+	t->n_workers = count_workers(t);
 	t->loop = loop_new(e);
 	if (!t->loop)
 		return -ENOMEM;
 	t->ctl = ctl_server_new(t->loop, t->conf->name, answer, t, e);
 	if (!t->ctl)
 		return -EADDRINUSE;
-	t->claim = ctl_claim("interface", t->conf->interface, e);
-	if (t->claim < 0)
-		return t->claim;
+	if (t->outer_ops->plain_text) {
+		/* Two instances would both read every packet of protocol 245. */
+		t->claim = ctl_claim("interface", t->conf->interface, e);
+		if (t->claim < 0)
+			return t->claim;
+	}
 	ret = init_peers(t, e);
 	ret = ret ? ret : init_ports(t, e);
 	if (ret)
 		return ret;
-	init_rules(t);
 	t->fdb = fdb_new();
 	if (!t->fdb)
 		return err_set(e, ENOMEM, "out of memory");
+	ret = t->outer_ops->plain_text ? 0 : set_up_control(t, e);
+	if (ret)
+		return ret;
+	tunnel_mtu_changed(t);
+	if (t->outer_ops->plain_text)
+		grant_everything(t);
 	/* Before the sockets, so that no change between them and the first news is missed. */
 	t->watch = link_watch_new(t->loop, link_news, t, e);
-	t->worker = t->watch ? worker_new(t, e) : NULL;
-	if (!t->worker)
+	for (i = 0; t->watch && i < t->n_workers; i++) {
+		t->workers[i] = worker_new(t, i, e);
+		if (!t->workers[i])
+			break;
+	}
+	if (i < t->n_workers)
 		return -EIO;
 	for (i = 0; i < t->n_ports; i++) {
 		struct link_info info;
@@ -343,14 +462,20 @@ static int set_up(struct tunnel *t, struct err *e)
 			port_link_changed(&t->ports[i], &info);
 	}
 	ret = loop_on_signals(t->loop, signals, on_signal, t, e);
-	return ret ? ret : worker_start(t->worker, e);
+	for (i = 0; !ret && i < t->n_workers; i++)
+		ret = worker_start(t->workers[i], e);
+	return ret ? ret : privileges_drop(e);
 }
 
 static void tear_down(struct tunnel *t)
 {
 	unsigned i;
 
-	worker_free(t->worker);
+	for (i = 0; i < t->n_workers; i++)
+		worker_free(t->workers[i]);
+	if (t->control)
+		control_release(t->control);
+	free(t->control);
 	link_watch_free(t->watch);
 	for (i = 0; i < t->n_ports; i++)
 		port_release(&t->ports[i]);
@@ -358,6 +483,9 @@ static void tear_down(struct tunnel *t)
 	if (t->claim >= 0)
 		close(t->claim);
 	fdb_free(t->fdb);
+	rcu_barrier(); /* what was retired is freed, and its keys are wiped, before we go */
+	for (i = 0; i < t->n_peers; i++)
+		peer_release(&t->peers[i]);
 	loop_free(t->loop);
 	free(t->tags);
 }
@@ -369,20 +497,14 @@ static void announce(const struct tunnel *t)
 	for (i = 0; i < t->n_ports; i++) {
 		const struct tag *tag = &t->tags[t->ports[i].tag];
 
-		log_info("port %s carries tag %u to %d peer%s", t->ports[i].conf->name, tag->tag,
-			 __builtin_popcountll(tag->peers),
-			 tag->peers & (tag->peers - 1) ? "s" : "");
+		log_info("port %s carries tag %u", t->ports[i].conf->name, tag->tag);
 	}
 	for (i = 0; i < t->n_tags; i++) {
-		if (t->tags[i].rules.mtu)
-			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
-				 t->tags[i].tag, t->tags[i].rules.mtu - 40,
-				 t->tags[i].rules.mtu - 60);
-		if (t->tags[i].rules.wscale != FROB_WSCALE_OFF)
-			log_warning("tag %u: window scale %d is written into handshakes; a host "
-				    "that sent "
-				    "another one goes on scaling by its own",
-				    t->tags[i].tag, t->tags[i].rules.wscale);
+		if (t->tags[i].wscale != FROB_WSCALE_OFF)
+			log_warning(
+				"tag %u: window scale %d is written into handshakes; a host that sent "
+				"another one goes on scaling by its own",
+				t->tags[i].tag, t->tags[i].wscale);
 	}
 	if (t->outer_ops->plain_text)
 		log_warning(
@@ -419,6 +541,8 @@ int tunnel_run(const struct conf *conf, struct err *e)
 	if (!ret) {
 		announce(t);
 		start_timers(t);
+		if (t->control)
+			control_start(t->control);
 		notify_manager("READY=1\nSTATUS=bridging %u ports with %u peers", t->n_ports,
 			       t->n_peers);
 		loop_run(t->loop);

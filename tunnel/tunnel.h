@@ -12,30 +12,24 @@
 #include "tunnel/fdb.h"
 #include "tunnel/guard.h"
 #include "tunnel/outer.h"
+#include "tunnel/peer.h"
 #include "tunnel/port.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+struct control;
 struct worker;
-
-/* A far end. Immutable once the tunnel runs, but for what is atomic. */
-struct peer {
-	unsigned index;
-	const struct conf_peer *conf;
-	struct in_addr address;	   /* network byte order */
-	uint64_t tags;		   /* set of indices of the tags bridged with it */
-	_Atomic uint64_t heard_ns; /* when a valid packet came last; 0: never */
-};
 
 /* A bridge domain: the ports and peers that carry one tag. */
 struct tag {
 	uint32_t tag; /* as on the wire */
 	const struct conf_tag *conf;
-	uint64_t ports; /* sets of indices */
-	uint64_t peers;
-	struct frob_rules rules;	 /* mtu as resolved: 0 is off */
+	uint64_t ports;			 /* set of indices */
+	_Atomic uint64_t peers;		 /* set of indices: those it is bridged with now */
+	_Atomic uint16_t mtu;		 /* that MSS is clamped to, bytes; 0: off */
+	int8_t wscale;			 /* as frob_rules has it */
 	struct storm storms[FDB_PLACES]; /* by where frames come from */
 };
 
@@ -50,10 +44,16 @@ struct tunnel {
 	unsigned n_ports;
 	struct peer peers[PEERS_MAX];
 	unsigned n_peers;
+	uint64_t tags_of[PEERS_MAX]; /* what each peer may be bridged with, by configuration */
+	struct endpoint listen;	     /* sealed: UDP and TCP */
+	int listen_family;
+	struct session_table sessions;
+	struct control *control; /* NULL unless sealed */
 	struct tag *tags;
 	unsigned n_tags;
 	struct fdb *fdb;
-	struct worker *worker;
+	struct worker *workers[WORKERS_MAX];
+	unsigned n_workers;
 	struct loop *loop;
 	struct link_watch *watch;
 	struct ctl_server *ctl;
@@ -64,6 +64,8 @@ struct tunnel {
 
 int tunnel_check(const struct conf *conf, struct err *e);
 int tunnel_run(const struct conf *conf, struct err *e);
+uint32_t tunnel_inner_mtu(const struct tunnel *t);
+void tunnel_mtu_changed(struct tunnel *t);
 int tunnel_tag_index(const struct tunnel *t, uint32_t tag);
 json_t *tunnel_status(struct tunnel *t);
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-3.0-or-later */
+// SPDX-License-Identifier: GPL-3.0-or-later
 /* worker.c - the way of a frame, both directions, top to bottom */
 /*
  * Theory of operation
@@ -41,17 +41,26 @@ struct port_end {
 	struct port_queue queue;
 };
 
+/* One of the outer transport's sockets, and what its callback needs to know. */
+struct outer_end {
+	struct worker *worker;
+	unsigned socket;
+	struct loop_io io;
+};
+
 struct worker {
 	struct tunnel *tunnel;
+	unsigned index;
 	struct loop *loop;
 	pthread_t thread;
 	bool running;
 	struct port_end *ports; /* as many as the tunnel has */
 	struct outer *outer;
+	struct outer_end outer_ends[OUTER_SOCKETS];
 	struct batch *batch;
 	struct gso_merge *merge;
 	struct counters counters;
-	struct loop_timer overruns_timer;
+	struct loop_timer overruns_timer, outer_timer;
 	uint64_t now_ns; /* of the batch */
 	uint32_t now_ms;
 };
@@ -132,7 +141,9 @@ static struct destinations find_destinations(struct worker *w, struct tag *tag, 
 					     const struct frame *f, const struct packet *p,
 					     uint32_t frames)
 {
-	struct destinations d = {tag->ports, fdb_is_peer(from) ? 0 : tag->peers};
+	struct destinations d = {
+		tag->ports,
+		fdb_is_peer(from) ? 0 : atomic_load_explicit(&tag->peers, memory_order_relaxed)};
 	bool group = f->data[0] & 1;
 	struct fdb_key key = key_of(tag, f->data, p);
 	fdb_place at = group ? FDB_NOWHERE : fdb_lookup(w->tunnel->fdb, &key);
@@ -224,6 +235,7 @@ static void batch_begins(struct worker *w)
 {
 	w->now_ns = clock_ns();
 	w->now_ms = (uint32_t)(w->now_ns / NS_PER_MS);
+	w->outer->now_ns = w->now_ns;
 }
 
 static void port_ready(void *ctx, uint32_t events)
@@ -245,9 +257,11 @@ static void port_ready(void *ctx, uint32_t events)
 		return;
 	}
 	batch_begins(w);
+	rcu_read_lock(); /* sessions and addresses of peers stay while the batch is worked on */
 	for (i = 0; i < w->batch->n; i++)
 		from_port(w, end->queue.port, &w->batch->frames[i], &singles[i], &iovs[i]);
 	w->tunnel->outer_ops->flush(w->outer);
+	rcu_read_unlock();
 	flush_ports(w);
 }
 
@@ -256,8 +270,10 @@ static void frob(struct worker *w, struct frame *f)
 {
 	unsigned tag = outer_key_tag(f->key);
 	struct tag_counters *c = &w->counters.tags[tag];
+	const struct tag *t = &w->tunnel->tags[tag];
+	struct frob_rules rules = {atomic_load_explicit(&t->mtu, memory_order_relaxed), t->wscale};
 	unsigned did = frob_rewrite(f->data, f->len, f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
-				    &w->tunnel->tags[tag].rules);
+				    &rules);
 
 	if (!did)
 		return;
@@ -292,13 +308,18 @@ static void from_peer(struct worker *w, const struct gso_merged *m)
 
 static void outer_ready(void *ctx, uint32_t events)
 {
-	struct worker *w = ctx;
+	struct outer_end *end = ctx;
+	struct worker *w = end->worker;
 	const struct gso_merged *merged;
 	uint32_t i, n;
 
-	if (!w->tunnel->outer_ops->receive(w->outer, w->batch))
-		return;
 	batch_begins(w);
+	rcu_read_lock();
+	n = w->tunnel->outer_ops->receive(w->outer, end->socket, w->batch);
+	w->tunnel->outer_ops->flush(w->outer); /* answers to probes */
+	rcu_read_unlock();
+	if (!n)
+		return;
 	for (i = 0; i < w->batch->n; i++) {
 		struct frame *f = &w->batch->frames[i];
 
@@ -325,8 +346,15 @@ static void copy_overruns(void *ctx)
 			      w->tunnel->outer_ops->kernel_drops(w->outer), memory_order_relaxed);
 }
 
+static void outer_tick(void *ctx)
+{
+	struct worker *w = ctx;
+
+	w->tunnel->outer_ops->tick(w->outer);
+}
+
 /* Makes a worker with all its descriptors open, so that what is wrong is said before it runs. */
-struct worker *worker_new(struct tunnel *t, struct err *e)
+struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	bool no_merge = t->conf->without & (WITHOUT_MERGE | WITHOUT_VNET_HDR);
@@ -337,6 +365,7 @@ struct worker *worker_new(struct tunnel *t, struct err *e)
 		return NULL;
 	}
 	w->tunnel = t;
+	w->index = index;
 	w->ports = calloc(t->n_ports, sizeof(*w->ports));
 	w->batch = batch_new();
 	w->merge = gso_merge_new(BATCH_FRAMES, no_merge ? GSO_MERGE_NOTHING : 0);
@@ -350,18 +379,26 @@ struct worker *worker_new(struct tunnel *t, struct err *e)
 
 		end->worker = w;
 		end->queue.port = &t->ports[i];
+		end->queue.worker = index;
 		end->queue.io = (struct loop_io){-1, port_ready, end};
 	}
 	for (i = 0; i < t->n_ports; i++)
 		if (port_queue_open(&w->ports[i].queue, e) ||
 		    loop_add(w->loop, &w->ports[i].queue.io, EPOLLIN))
 			goto fail;
-	w->outer = t->outer_ops->open(t, &w->counters, e);
+	w->outer = t->outer_ops->open(t, index, &w->counters, e);
 	if (!w->outer)
 		goto fail;
-	w->outer->io.ready = outer_ready;
-	w->outer->io.ctx = w;
-	loop_add(w->loop, &w->outer->io, EPOLLIN);
+	for (i = 0; i < OUTER_SOCKETS; i++) {
+		struct outer_end *end = &w->outer_ends[i];
+
+		*end = (struct outer_end){w, i, {w->outer->fds[i], outer_ready, end}};
+		if (end->io.fd >= 0)
+			loop_add(w->loop, &end->io, EPOLLIN);
+	}
+	w->outer_timer = (struct loop_timer){.expired = outer_tick, .ctx = w};
+	if (t->outer_ops->tick)
+		loop_timer_start(w->loop, &w->outer_timer, 0, OUTER_TICK_NS);
 	w->overruns_timer = (struct loop_timer){.expired = copy_overruns, .ctx = w};
 	loop_timer_start(w->loop, &w->overruns_timer, NS_PER_S, NS_PER_S);
 	return w;

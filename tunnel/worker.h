@@ -11,7 +11,7 @@
 struct tunnel;
 struct worker;
 
-struct worker *worker_new(struct tunnel *t, struct err *e);
+struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e);
 int worker_start(struct worker *w, struct err *e);
 void worker_free(struct worker *w);
 const struct counters *worker_counters(const struct worker *w);

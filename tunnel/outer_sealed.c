@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* outer_sealed.c - the default transport: one authenticated, encrypted datagram a frame (UDP) */
+/*
+ * Theory of operation
+ *
+ * Every worker has two sockets: its share of the listening port, which a
+ * socket filter steers by the sender's worker, and a port of its own to send
+ * from. sealed_send.c splits, seals and sends; sealed_receive.c receives and
+ * opens. Keys come from the control connections (control.c); without them
+ * nothing is sent and nothing is believed.
+ */
+#include "tunnel/sealed.h"
+
+#include "lib/log.h"
+#include "tunnel/tunnel.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sock_diag.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SOCKET_BUFFER (16 << 20)
+
+static int set(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* Loads the byte at an offset of the UDP payload, modulo the number of sockets: the sender's
+ * worker. */
+static int steer(int fd, unsigned n_workers)
+{
+	struct sock_filter code[] = {
+		{BPF_LD | BPF_B | BPF_ABS, 0, 0, 2},
+		{BPF_ALU | BPF_MOD | BPF_K, 0, 0, n_workers},
+		{BPF_RET | BPF_A, 0, 0, 0},
+	};
+	struct sock_fprog prog = {sizeof(code) / sizeof(*code), code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog));
+}
+
+static int bind_to_interface(int fd, const char *ifname)
+{
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname) + 1);
+}
+
+/* Opens one UDP socket on the tunnel's interface; port 0: one of its own. */
+static int open_socket(const struct tunnel *t, int family, bool listening, struct err *e)
+{
+	struct endpoint at = t->listen;
+	struct endpoint_name name;
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char text[ENDPOINT_TEXT];
+
+	if (fd < 0)
+		return err_set(e, errno, "UDP socket: %s", strerror(errno));
+	if (!listening)
+		at.in6.sin6_port = 0;
+	else
+		set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (family == AF_INET6) {
+		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+		set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+	}
+	set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
+		set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
+	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
+		set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	if (!(t->conf->without & WITHOUT_UDP_GRO) && set(fd, IPPROTO_UDP, UDP_GRO, 1))
+		log_info("the kernel has no UDP_GRO; datagrams are received one by one");
+	if (bind_to_interface(fd, t->conf->interface))
+		err_set(e, errno, "binding to %s: %s", t->conf->interface, strerror(errno));
+	else if (!endpoint_name(&at, family, &name) ||
+		 bind(fd, (struct sockaddr *)&name.ss, name.len))
+		err_set(e, errno, "UDP %s: %s%s", endpoint_text(&at, text), strerror(errno),
+			errno == EADDRINUSE
+				? "; another program listens there: stop it or choose another --listen"
+				: "");
+	else
+		return fd;
+	close(fd);
+	return -EADDRINUSE;
+}
+
+static bool gso_works(const struct tunnel *t, int fd)
+{
+	int size = 1000;
+
+	if (t->conf->without & WITHOUT_UDP_GSO)
+		return false;
+	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size))) {
+		log_info("the kernel has no UDP_SEGMENT; datagrams are sent one by one");
+		return false;
+	}
+	size = 0;
+	return !setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+}
+
+static void sealed_close(struct outer *o)
+{
+	struct sealed *s = sealed_of(o);
+	unsigned i;
+
+	for (i = 0; i < OUTER_SOCKETS; i++)
+		if (o->fds[i] >= 0)
+			close(o->fds[i]);
+	if (s->arena)
+		munmap(s->arena, (size_t)TRAINS * TRAIN_BUFFER);
+	free(s);
+}
+
+static struct outer *sealed_open(struct tunnel *t, unsigned worker, struct counters *c,
+				 struct err *e)
+{
+	struct sealed *s = calloc(1, sizeof(*s));
+	unsigned i;
+
+	if (!s) {
+		err_set(e, ENOMEM, "out of memory");
+		return NULL;
+	}
+	s->outer = (struct outer){.tunnel = t, .counters = c, .worker = worker, .fds = {-1, -1}};
+	s->family = t->listen_family;
+	memset(s->open_train, NO_TRAIN, sizeof(s->open_train));
+	s->arena = mmap(NULL, (size_t)TRAINS * TRAIN_BUFFER, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->arena == MAP_FAILED) {
+		s->arena = NULL;
+		err_set(e, ENOMEM, "out of memory");
+		goto fail;
+	}
+	for (i = 0; i < TRAINS; i++)
+		s->trains[i].bytes = s->arena + (size_t)i * TRAIN_BUFFER;
+	s->outer.fds[SOCKET_LISTEN] = open_socket(t, s->family, true, e);
+	if (s->outer.fds[SOCKET_LISTEN] < 0)
+		goto fail;
+	s->outer.fds[SOCKET_OUT] = open_socket(t, s->family, false, e);
+	if (s->outer.fds[SOCKET_OUT] < 0)
+		goto fail;
+	/* The last one to join knows how many there are; the filter is the group's. */
+	if (worker + 1 == t->n_workers && steer(s->outer.fds[SOCKET_LISTEN], t->n_workers))
+		log_warning(
+			"datagrams cannot be steered to workers (%s); keys are shared between them",
+			strerror(errno));
+	s->gso = gso_works(t, s->outer.fds[SOCKET_OUT]);
+	return &s->outer;
+fail:
+	sealed_close(&s->outer);
+	return NULL;
+}
+
+static int sealed_rebind(struct outer *o, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < OUTER_SOCKETS; i++)
+		if (bind_to_interface(o->fds[i], o->tunnel->conf->interface))
+			return err_set(e, errno, "binding to %s: %s", o->tunnel->conf->interface,
+				       strerror(errno));
+	return 0;
+}
+
+static uint64_t sealed_kernel_drops(const struct outer *o)
+{
+	uint32_t info[SK_MEMINFO_VARS];
+	socklen_t len;
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < OUTER_SOCKETS; i++) {
+		memset(info, 0, sizeof(info));
+		len = sizeof(info);
+		getsockopt(o->fds[i], SOL_SOCKET, SO_MEMINFO, info, &len);
+		sum += info[SK_MEMINFO_DROPS];
+	}
+	return sum;
+}
+
+/* Whether a frame seen on a border port is the tunnel's own: UDP between a peer's place and one of
+ * ours. */
+static bool sealed_is_own(const struct tunnel *t, const struct frame *f, const struct packet *p)
+{
+	const struct peer_places *l;
+	struct endpoint src = {0}, dst = {0};
+	unsigned i, alen = p->ip_version == 4 ? 4 : 16, at = p->ip_version == 4 ? 12 : 8;
+	uint8_t *s = src.in6.sin6_addr.s6_addr, *d = dst.in6.sin6_addr.s6_addr;
+
+	if (p->proto != IPPROTO_UDP || !p->l4 || p->l4 + 8u > f->len)
+		return false;
+	src.in6.sin6_port = htons(load_be16(f->data + p->l4));
+	dst.in6.sin6_port = htons(load_be16(f->data + p->l4 + 2));
+	if (src.in6.sin6_port != t->listen.in6.sin6_port &&
+	    dst.in6.sin6_port != t->listen.in6.sin6_port) {
+		bool any = false;
+
+		for (i = 0; i < t->n_peers && !any; i++) {
+			l = rcu_dereference(t->peers[i].places);
+			any = l->has_direct && l->direct.in6.sin6_port == dst.in6.sin6_port;
+		}
+		if (!any)
+			return false;
+	}
+	if (alen == 4)
+		s[10] = s[11] = d[10] = d[11] = 0xff;
+	memcpy(s + 16 - alen, f->data + p->l3 + at, alen);
+	memcpy(d + 16 - alen, f->data + p->l3 + at + alen, alen);
+	for (i = 0; i < t->n_peers; i++) {
+		l = rcu_dereference(t->peers[i].places);
+		if (l->has_direct &&
+		    (endpoint_equal(&l->direct, &src) || endpoint_equal(&l->direct, &dst)))
+			return true;
+		if (l->has_learnt &&
+		    (endpoint_same_host(&l->learnt[__builtin_ctzll(l->has_learnt)], &src) ||
+		     endpoint_same_host(&l->learnt[__builtin_ctzll(l->has_learnt)], &dst)))
+			return true;
+	}
+	return false;
+}
+
+const struct outer_ops outer_sealed = {
+	.name = "sealed",
+	.overhead = UDP_IPV4_HDR + SEALED_OVERHEAD,
+	.workers_max = WORKERS_MAX,
+	.open = sealed_open,
+	.close = sealed_close,
+	.receive = sealed_receive,
+	.send = sealed_send,
+	.flush = sealed_flush,
+	.tick = sealed_tick,
+	.is_own = sealed_is_own,
+	.rebind = sealed_rebind,
+	.kernel_drops = sealed_kernel_drops,
+};

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* peer.h - a far end: where it is, what we share with it, how the path to it does */
+#ifndef TUNNEL_PEER_H
+#define TUNNEL_PEER_H
+
+#include "tunnel/conf.h"
+#include "tunnel/endpoint.h"
+#include "tunnel/proto.h"
+#include "tunnel/session.h"
+
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Which of a worker's two sockets sends and receives. */
+enum { SOCKET_LISTEN, SOCKET_OUT };
+
+/* Where a peer can be reached. Immutable: a change makes a new one (RCU). */
+struct peer_places {
+	bool has_direct;
+	struct endpoint direct; /* its listening port, as configured */
+	uint64_t has_learnt;	/* set of its workers */
+	struct endpoint
+		learnt[WORKERS_MAX]; /* where each of its workers was last heard, authenticated */
+	struct rcu_head rcu;
+};
+
+/* One of our workers' way to a peer, as probes see it. Times on the monotonic clock. */
+struct path {
+	_Atomic uint64_t sent;	  /* probes */
+	_Atomic uint64_t echoed;  /* replies */
+	_Atomic uint64_t echo_ns; /* when the last one came; 0: none under this session */
+	_Atomic uint64_t rtt_ns;  /* smoothed, RFC 6298 section 2: 7/8 old, 1/8 new */
+	_Atomic uint64_t
+		jitter_ns; /* smoothed difference of consecutive RTTs, as RFC 3550 section 6.4.1 */
+	_Atomic uint64_t last_rtt_ns;
+	/* What the peer says it received of what this worker sent it, under the session in use. */
+	_Atomic uint64_t highest, received;
+};
+
+/* A far end. Workers read it; what changes while they run is atomic or under RCU. */
+struct peer {
+	unsigned index;
+	const struct conf_peer *conf;
+	struct in_addr address;		/* capsulator: the one address, network byte order */
+	_Atomic uint64_t tags;		/* set of indices of the tags bridged with it */
+	_Atomic uint64_t heard_ns;	/* when a valid packet came last; 0: never */
+	struct tx_session *tx;		/* RCU; NULL: nothing may be sent */
+	struct peer_places *places;	/* RCU */
+	pthread_mutex_t places_lock;	/* of those who replace it */
+	_Atomic bool gso_off;		/* UDP_SEGMENT failed towards this peer */
+	struct path paths[WORKERS_MAX]; /* by our worker */
+};
+
+int peer_init(struct peer *p, const struct conf_peer *conf, unsigned index);
+void peer_release(struct peer *p);
+void peer_set_direct(struct peer *p, const struct endpoint *e);
+void peer_learn(struct peer *p, unsigned worker, const struct endpoint *from);
+bool peer_place(const struct peer *p, unsigned worker, struct endpoint *to, unsigned *socket);
+void peer_use_session(struct peer *p, struct tx_session *s);
+void peer_probe_echoed(struct peer *p, unsigned worker, const struct probe *reply, uint64_t now_ns);
+bool peer_is_up(const struct peer *p, unsigned n_workers, uint64_t dead_after_ns, uint64_t now_ns);
+
+#endif

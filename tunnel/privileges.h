@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* privileges.h - what a running tunnel gives up */
+#ifndef TUNNEL_PRIVILEGES_H
+#define TUNNEL_PRIVILEGES_H
+
+#include "lib/err.h"
+
+void privileges_protect_memory(void);
+int privileges_drop(struct err *e);
+
+#endif

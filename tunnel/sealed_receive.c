@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* sealed_receive.c - receive, open */
+/*
+ * Theory of operation
+ *
+ * The kernel joins what arrived together (UDP_GRO). Each datagram is opened
+ * where it lies: first what the header alone can refuse, then the replay
+ * window, then the seal; only what was opened changes any state. Probes are
+ * answered on the socket and to the address they came by.
+ */
+#include "tunnel/sealed.h"
+
+#include "lib/clock.h"
+#include "tunnel/tunnel.h"
+
+#include <netinet/udp.h>
+#include <string.h>
+
+#define RECEIVE_MESSAGES (BATCH_FRAMES / TRAIN_DATAGRAMS)
+
+/* A datagram that is being opened, and where it came by. */
+struct arrival {
+	struct sealed *s;
+	struct batch *batch;
+	unsigned socket;
+	struct endpoint from;
+	struct rx_session *session;
+	struct sealed_header h;
+	uint8_t *data; /* of the whole datagram */
+	uint32_t len;
+	struct probe report; /* what has been received of the sender's worker */
+};
+
+static bool admit_header(struct arrival *a)
+{
+	static const enum drop reasons[] = {
+		[SEALED_SHORT] = DROP_sealed_short,
+		[SEALED_BAD_VERSION] = DROP_sealed_version,
+		[SEALED_BAD_TYPE] = DROP_sealed_type,
+		[SEALED_BAD_FLAGS] = DROP_sealed_flags,
+	};
+	enum sealed_error err = sealed_load(a->data, a->len, &a->h);
+
+	if (err) {
+		sealed_drop(&a->s->outer, reasons[err], 1);
+		return false;
+	}
+	a->session = session_find(&a->s->outer.tunnel->sessions, a->h.session);
+	if (!a->session) {
+		sealed_drop(&a->s->outer, DROP_sealed_session, 1);
+		return false;
+	}
+	if (a->h.worker >= a->session->n_keys) {
+		sealed_drop(&a->s->outer, DROP_sealed_worker, 1);
+		return false;
+	}
+	return true;
+}
+
+/* Opens the datagram in place. Whether it is the newest of its worker goes to *newest. */
+static bool open_datagram(struct arrival *a, bool *newest)
+{
+	struct rx_key *k = &a->session->keys[a->h.worker];
+	uint8_t nonce[AEAD_IV_LEN];
+	enum drop reason = DROP_sealed_replay;
+	bool ok;
+
+	aead_nonce(nonce, k->iv, a->h.counter);
+	pthread_mutex_lock(&k->lock);
+	ok = replay_check(k->replay, a->h.counter);
+	if (ok) {
+		reason = DROP_sealed_auth;
+		ok = a->session->engine->open(k->aead, nonce, a->data, SEALED_HDR_LEN,
+					      a->data + SEALED_HDR_LEN, a->len - SEALED_HDR_LEN);
+	}
+	if (ok) {
+		*newest = !k->replay->received || a->h.counter > k->replay->highest;
+		replay_accept(k->replay, a->h.counter);
+		a->report.highest = k->replay->highest + 1;
+		a->report.received = k->replay->received;
+	}
+	pthread_mutex_unlock(&k->lock);
+	if (!ok)
+		sealed_drop(&a->s->outer, reason, 1);
+	return ok;
+}
+
+/* The offload header of a frame whose checksum is partial: its place is the headers', not the
+ * sender's, to say. */
+static bool describe_partial(struct frame *f)
+{
+	struct packet p;
+
+	if (packet_parse(f->data, f->len, &p) || !p.payload || p.fragment)
+		return false;
+	f->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	f->vnet.csum_start = p.l4;
+	f->vnet.csum_offset = p.proto == IPPROTO_TCP ? 16 : 6;
+	return true;
+}
+
+static void take_frame(struct arrival *a)
+{
+	struct outer *o = &a->s->outer;
+	struct tunnel *t = o->tunnel;
+	int tag = tunnel_tag_index(t, a->h.tag);
+	struct frame *f = &a->batch->frames[a->batch->n];
+
+	if (tag < 0 ||
+	    !(atomic_load_explicit(&t->peers[a->session->peer].tags, memory_order_relaxed) &
+	      1ull << tag)) {
+		sealed_drop(o, DROP_sealed_tag, 1);
+		return;
+	}
+	if (!port_accept_frame(a->batch, a->data + SEALED_HDR_LEN, a->len - SEALED_OVERHEAD, NULL,
+			       o->counters))
+		return;
+	f->key = outer_key((unsigned)tag, a->session->peer);
+	if (a->h.flags & SEALED_PARTIAL && !describe_partial(f)) {
+		a->batch->n--;
+		sealed_drop(o, DROP_offload_malformed, 1);
+	}
+}
+
+static void take_probe(struct arrival *a)
+{
+	struct peer *p = &a->s->outer.tunnel->peers[a->session->peer];
+	struct tx_session *tx = rcu_dereference(p->tx);
+	struct probe probe;
+
+	probe_load(a->data + SEALED_HDR_LEN, &probe);
+	if (!tx)
+		return;
+	a->report.mark = probe.mark;
+	sealed_send_probe(a->s, p, tx, SEALED_PROBE_REPLY, &a->report, a->socket, &a->from);
+}
+
+static void take_reply(struct arrival *a)
+{
+	struct tunnel *t = a->s->outer.tunnel;
+	uint64_t now = clock_ns();
+	struct probe reply;
+	unsigned worker;
+
+	probe_load(a->data + SEALED_HDR_LEN, &reply);
+	worker = reply.mark % WORKERS_MAX;
+	/* Authenticated, but a peer may be wrong: what would make a negative round trip is not
+	 * believed. */
+	if (reply.mark <= now && worker < t->n_workers)
+		peer_probe_echoed(&t->peers[a->session->peer], worker, &reply, now);
+}
+
+static void take_datagram(struct arrival *a)
+{
+	bool newest = false;
+
+	if (!admit_header(a) || !open_datagram(a, &newest))
+		return;
+	if (newest)
+		peer_learn(&a->s->outer.tunnel->peers[a->session->peer], a->h.worker, &a->from);
+	atomic_store_explicit(&a->s->outer.tunnel->peers[a->session->peer].heard_ns,
+			      a->s->outer.now_ns, memory_order_relaxed);
+	switch (a->h.type) {
+	case SEALED_FRAME: take_frame(a); break;
+	case SEALED_PROBE: take_probe(a); break;
+	case SEALED_PROBE_REPLY: take_reply(a); break;
+	}
+}
+
+static uint32_t gro_size(struct msghdr *m, uint32_t len)
+{
+	struct cmsghdr *c;
+	int size;
+
+	for (c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			return size > 0 ? (uint32_t)size : len;
+		}
+	}
+	return len;
+}
+
+unsigned sealed_receive(struct outer *o, unsigned socket, struct batch *b)
+{
+	unsigned n = batch_receive(b, o->fds[socket], 0, false, RECEIVE_MESSAGES), i;
+	struct arrival a = {.s = sealed_of(o), .batch = b, .socket = socket};
+
+	for (i = 0; i < n; i++) {
+		uint32_t len = b->msgs[i].msg_len, size = gro_size(&b->msgs[i].msg_hdr, len), at;
+
+		if (!len || b->msgs[i].msg_hdr.msg_flags & MSG_TRUNC) {
+			sealed_drop(o, len ? DROP_truncated : DROP_sealed_short, 1);
+			continue;
+		}
+		endpoint_from(&a.from, (const struct sockaddr *)&b->names[i]);
+		for (at = 0; at < len && b->n < BATCH_FRAMES; at += size) {
+			a.data = batch_slot(b, i) + at;
+			a.len = len - at < size ? len - at : size;
+			take_datagram(&a);
+		}
+	}
+	return n;
+}
