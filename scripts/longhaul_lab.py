@@ -188,6 +188,12 @@ class Tunnel(Process):
         return json.loads(self.node.run([longhaul(), "status", self.instance, "--json"],
                                         timeout=timeout).stdout)
 
+    def peers_up(self, timeout: float = 30.0) -> "Tunnel":
+        """Wait until every peer of a sealed tunnel is up."""
+        wait_for(lambda: all(peer["state"] == "up" for peer in self.status()["peers"]), timeout,
+                 f"every peer of {self.name} to be up")
+        return self
+
     def ready(self, timeout: float = 10.0) -> "Tunnel":
         """Wait until the control socket answers; fails at once if the program ends."""
         def look() -> bool:
@@ -235,6 +241,7 @@ class Lab:
         self.nodes: dict[str, Node] = {}
         self.started: list[Process] = []    # all processes, ended ones too, in order
         self._wires: list[Wire] = []
+        self._identities: dict[str, tuple[Path, str]] = {}
         self.reaper = Reaper()
         self.tmp = Path(tempfile.mkdtemp(prefix="longhaul-lab-"))
         _open.append(self)
@@ -430,6 +437,26 @@ class Lab:
         ports = [word for i, port in enumerate(self.site(letter).borders, 1) for word in ("-b", f"{port}:{i}")]
         return ["-t", "wan", "-f", others, *ports]
 
+    def identity(self, letter: str) -> tuple[Path, str]:
+        """A site's identity, made on first use: its directory and fingerprint."""
+        if letter not in self._identities:
+            directory = self.tmp / f"identity-{letter}"
+            made = self.site(letter).run([longhaul(), "keygen", str(directory)])
+            self._identities[letter] = directory, made.stdout.strip()
+        return self._identities[letter]
+
+    def sealed_args(self, letter: str) -> list[str]:
+        """What the sealed transport must be told besides: this site's identity, the others' fingerprints."""
+        others = [self.identity(site.letter)[1] for site in self.all_sites if site.letter != letter]
+        return ["--identity", str(self.identity(letter)[0]), "--trust", ",".join(others)]
+
+    def sealed(self, letter: str, *args: str, up: bool = False, **start: Any) -> "Tunnel":
+        """Start a sealed tunnel at a site; with up, wait until all its peers are up."""
+        tunnel = self.tunnel(letter, *self.sealed_args(letter), *args, **start)
+        if up:
+            tunnel.peers_up()
+        return tunnel
+
     def tunnel(self, letter: str, *args: str, wait: bool = True, wrap: Sequence[str] = (),
                env: dict[str, str] | None = None) -> Tunnel:
         """Start `longhaul tunnel` at a site and wait until its control socket answers.
@@ -439,7 +466,7 @@ class Lab:
         """
         site = self.site(letter)
         words = list(args)
-        if not {"-f", "--far", "--config"} & set(words):
+        if not {"-t", "--interface", "-f", "--far", "--config"} & set(words):
             words = self.tunnel_args(letter) + words
         tunnel = site.popen([*wrap, longhaul(), "tunnel", *words], f"tunnel {letter}", Tunnel, env=env)
         assert isinstance(tunnel, Tunnel)

@@ -327,14 +327,49 @@ static void what_is_missing_is_named_with_the_option_that_gives_it(void **state)
 		       "no border port; give -b IF:TAG, or [port IF] in a file");
 }
 
+#define FP_A "aa00000000000000000000000000000000000000000000000000000000000000"
+#define FP_B "bb00000000000000000000000000000000000000000000000000000000000000"
+
 static void plain_text_must_be_asked_for_and_both_ways_are_named(void **state)
 {
 	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1", "--identity DIR");
 	assert_says("--outer capsulator");
 	assert_says("plain text");
 	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1 --outer sealed", "--identity DIR");
-	assert_loads("-t eth0 -f 192.0.2.1 -b eth1:1 --identity /etc/longhaul");
+	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1 --identity /etc/longhaul", "--trust FP");
+	assert_loads("-t eth0 -f 192.0.2.1 -b eth1:1 --identity /etc/longhaul --trust " FP_A);
 	assert_int_equal(c.outer, CONF_OUTER_SEALED);
+}
+
+static void fingerprints_belong_to_far_ends_in_order_and_more_are_of_callers(void **state)
+{
+	assert_loads("-t eth0 -f 192.0.2.1 -b eth1:1 --identity /i --trust " FP_A "," FP_B);
+	assert_int_equal(c.n_peers, 2);
+	assert_string_equal(c.peers[0].address, "192.0.2.1");
+	assert_int_equal(c.peers[0].trust.bytes[0], 0xaa);
+	assert_null(c.peers[1].address);
+	assert_int_equal(c.peers[1].trust.bytes[0], 0xbb);
+	assert_refuses("-t eth0 -f 192.0.2.1,192.0.2.2 -b eth1:1 --identity /i --trust " FP_A,
+		       "far end 192.0.2.2 has no fingerprint");
+	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1 --identity /i --trust " FP_A "," FP_A,
+		       "have the same fingerprint");
+	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1 --identity /i --trust abcd",
+		       "'abcd' is not a fingerprint");
+}
+
+static void ciphers_keep_their_order_and_unknown_ones_are_named(void **state)
+{
+	const char *base = "-t eth0 -f 192.0.2.1 -b eth1:1 --identity /i --trust " FP_A;
+	char line[256];
+
+	assert_loads(base);
+	assert_int_equal(c.cipher_order[0], AEAD_AES_256_GCM);
+	snprintf(line, sizeof(line), "%s --ciphers chacha20-poly1305", base);
+	assert_loads(line);
+	assert_int_equal(c.cipher_order[0], AEAD_CHACHA20_POLY1305);
+	assert_int_equal(c.ciphers, 1 << AEAD_CHACHA20_POLY1305);
+	snprintf(line, sizeof(line), "%s --ciphers rot13", base);
+	assert_refuses(line, "'rot13' is not one of: aes-256-gcm, chacha20-poly1305");
 }
 
 static void one_interface_given_twice_is_refused(void **state)
@@ -601,6 +636,8 @@ int main(void)
 		cmocka_unit_test(ports_and_peers_of_the_command_line_replace_those_of_the_file),
 		cmocka_unit_test(what_is_missing_is_named_with_the_option_that_gives_it),
 		cmocka_unit_test(plain_text_must_be_asked_for_and_both_ways_are_named),
+		cmocka_unit_test(fingerprints_belong_to_far_ends_in_order_and_more_are_of_callers),
+		cmocka_unit_test(ciphers_keep_their_order_and_unknown_ones_are_named),
 		cmocka_unit_test(one_interface_given_twice_is_refused),
 		cmocka_unit_test(one_peer_section_given_twice_is_refused),
 		cmocka_unit_test(one_tag_section_given_twice_is_refused),
