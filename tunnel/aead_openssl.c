@@ -85,11 +85,9 @@ static bool openssl_seal(struct aead *a, const uint8_t nonce[AEAD_IV_LEN], const
 	ctx = a->seal;
 	if (!EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL))
 		return false;
-	if (aad_len && !EVP_EncryptUpdate(ctx, NULL, &len, aad, (int)aad_len))
+	if (!EVP_EncryptUpdate(ctx, NULL, &len, aad, (int)aad_len))
 		return false;
 	for (i = 0; i < n_in; i++) {
-		if (!in[i].iov_len)
-			continue;
 		if (!EVP_EncryptUpdate(ctx, out, &len, in[i].iov_base, (int)in[i].iov_len))
 			return false;
 		out += len;
@@ -115,9 +113,9 @@ static bool openssl_open(struct aead *a, const uint8_t nonce[AEAD_IV_LEN], const
 						   AEAD_TAG_LEN);
 	if (!EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, tag))
 		return false;
-	if (aad_len && !EVP_DecryptUpdate(ctx, NULL, &n, aad, (int)aad_len))
+	if (!EVP_DecryptUpdate(ctx, NULL, &n, aad, (int)aad_len))
 		return false;
-	if (len && !EVP_DecryptUpdate(ctx, data, &n, data, (int)len))
+	if (!EVP_DecryptUpdate(ctx, data, &n, data, (int)len))
 		return false;
 	return EVP_DecryptFinal_ex(ctx, data + len, &n) > 0;
 }

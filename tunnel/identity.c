@@ -129,24 +129,19 @@ static int write_all(int fd, const char *data, long len)
 	return 0;
 }
 
-static int is_there(const char *dir, const char *name, struct err *e)
-{
-	return err_set(e, EEXIST,
-		       "%s/%s is there already and is never overwritten; "
-		       "choose another directory or move it away",
-		       dir, name);
-}
-
 /* Creates a file that was not there; on failure there is none. Returns 0 or -errno with a text. */
 static int write_file(int dir_fd, const char *dir, const char *name, mode_t mode, BIO *content,
 		      struct err *e)
 {
-	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode), ret;
 	char *data;
 	long len = BIO_get_mem_data(content, &data);
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode), ret;
 
 	if (fd < 0 && errno == EEXIST)
-		return is_there(dir, name, e);
+		return err_set(e, EEXIST,
+			       "%s/%s is there already and is never overwritten; "
+			       "choose another directory or move it away",
+			       dir, name);
 	if (fd < 0)
 		return err_set(e, errno, "%s/%s: %s", dir, name, strerror(errno));
 	ret = write_all(fd, data, len);
@@ -163,12 +158,8 @@ static int write_file(int dir_fd, const char *dir, const char *name, mode_t mode
 
 static int write_files(int dir_fd, const char *dir, const struct pem *pem, struct err *e)
 {
-	int ret;
+	int ret = write_file(dir_fd, dir, KEY_FILE, 0600, pem->key, e);
 
-	/* Before the key is written: with another's certificate it would be half an identity. */
-	if (!faccessat(dir_fd, CERT_FILE, F_OK, AT_SYMLINK_NOFOLLOW))
-		return is_there(dir, CERT_FILE, e);
-	ret = write_file(dir_fd, dir, KEY_FILE, 0600, pem->key, e);
 	if (ret)
 		return ret;
 	ret = write_file(dir_fd, dir, CERT_FILE, 0644, pem->cert, e);

@@ -14,7 +14,7 @@
 
 /* One sender's worker under one session. Zeroed is empty. */
 struct replay {
-	uint64_t highest;  /* counter accepted that is largest; valid when received > 0 */
+	uint64_t highest;  /* counter accepted that is largest; 0 while received is 0 */
 	uint64_t received; /* distinct counters accepted */
 	uint64_t bits[REPLAY_WINDOW / 64 +
 		      1]; /* ring; one word more, so that the window is whole at any highest */
