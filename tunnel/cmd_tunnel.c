@@ -7,6 +7,7 @@
 #include "tunnel/privileges.h"
 #include "tunnel/tunnel.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ int cmd_tunnel(int argc, char **argv)
 		return 1;
 	log_setup("longhaul tunnel", LOG_LEVEL_INFO);
 	privileges_protect_memory();
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to sockets that a peer may have closed */
 	ret = conf_load(c, argc, argv, &e);
 	if (!ret) {
 		snprintf(who, sizeof(who), "longhaul tunnel %s", c->name);

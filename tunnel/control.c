@@ -116,6 +116,7 @@ void control_close(struct conn *c, const char *why)
 	if (l && l->dialing == c) {
 		l->dialing = NULL;
 		l->rekeying = false;
+		l->rekey_retry_ns = clock_ns() + l->backoff_ns;
 		if (why) {
 			l->next_address++;
 			control_dial(l, l->backoff_ns);
@@ -452,10 +453,12 @@ void control_dial(struct link *l, uint64_t after_ns)
 static void rekey(void *arg)
 {
 	struct link *l = arg;
+	uint64_t now = clock_ns();
 
-	if (l->rekeying || !l->current)
+	if (!l->current || l->dialing || now < l->rekey_retry_ns)
 		return;
 	l->rekeying = true;
+	l->rekey_retry_ns = now + REKEY_PATIENCE_NS;
 	if (l->called_by_us)
 		control_dial(l, 0);
 	else

@@ -40,6 +40,9 @@ enum conn_state { CONN_CONNECTING, CONN_TLS, CONN_HELLO, CONN_READY, CONN_UP };
 #define BACKOFF_FIRST_NS (200 * 1000000ull)
 #define BACKOFF_MAX_NS	 (10 * 1000000000ull)
 
+/* New keys that were asked for are asked for again after this. */
+#define REKEY_PATIENCE_NS (2 * HANDSHAKE_TIMEOUT_NS)
+
 /* Connections made by both sides within this time are one attempt, not a rekey. */
 #define CALL_COLLISION_NS (2 * 1000000000ull)
 
@@ -84,7 +87,9 @@ struct link {
 	unsigned n_addresses;
 	struct rx_session *rx; /* current; older ones linger in the table */
 	bool rekeying;
-	bool up;		    /* by probes */
+	uint64_t
+		rekey_retry_ns; /* when it may be tried again, if it fails or nothing comes of it */
+	bool up;		/* by probes */
 	uint64_t up_ns, session_ns; /* since when */
 	uint64_t rekeys;
 	bool called_by_us; /* who made the current connection */

@@ -72,6 +72,7 @@ void control_link_up(struct conn *c)
 	l->called_by_us = c->caller;
 	l->session_ns = now;
 	l->rekeying = false;
+	l->rekey_retry_ns = 0;
 	l->backoff_ns = BACKOFF_FIRST_NS;
 	*l->error = '\0';
 	memset(l->bases, 0, sizeof(l->bases));
@@ -115,6 +116,19 @@ void control_link_down(struct link *l, const char *why)
 	set_up(l, false, why);
 }
 
+/* Whether one of our workers has used its key up as far as it should. */
+static bool used_up(const struct link *l)
+{
+	const struct tx_session *tx = l->peer->tx;
+	unsigned i;
+
+	for (i = 0; tx && i < tx->n_keys; i++)
+		if (atomic_load(&tx->keys[i].counter) >=
+		    l->control->tunnel->conf->rekey_after_packets)
+			return true;
+	return false;
+}
+
 /* New keys in time, an end to old ones. */
 static void watch_keys(struct link *l, uint64_t now)
 {
@@ -125,7 +139,7 @@ static void watch_keys(struct link *l, uint64_t now)
 		return;
 	if (age > SESSION_AGE_MAX_NS)
 		control_link_down(l, "its keys are too old and no new ones could be agreed");
-	else if (l->called_by_us && age > conf->rekey_after_ns)
+	else if (used_up(l) || (l->called_by_us && age > conf->rekey_after_ns))
 		control_ask_rekey(l->control->tunnel, l->peer->index);
 	else if (age > conf->rekey_after_ns + conf->rekey_after_ns / 10 + NS_PER_S)
 		control_ask_rekey(l->control->tunnel, l->peer->index); /* the caller did not */
@@ -137,7 +151,7 @@ static void watch_life(struct link *l, uint64_t now)
 	bool up = l->session_ns && peer_is_up(l->peer, t->n_workers, t->conf->dead_after_ns, now);
 	uint64_t silent = l->up ? 0 : now - (l->up_ns > l->session_ns ? l->up_ns : l->session_ns);
 
-	set_up(l, up, "no probe came back in time");
+	set_up(l, up, "no probe came back in time; is its UDP port reachable?");
 	/* A dead peer may have restarted and forgotten us: only a new handshake finds out. */
 	if (!up && l->current && l->called_by_us && silent > 2 * t->conf->dead_after_ns)
 		control_close(l->current, "it does not answer; calling again");

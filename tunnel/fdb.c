@@ -69,13 +69,27 @@ struct fdb *fdb_new(void)
 	if (getrandom(&f->seed, sizeof(f->seed), 0) != sizeof(f->seed))
 		f->seed = (uintptr_t)f;
 	pthread_mutex_init(&f->lock, NULL);
-	f->table = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, 0, CDS_LFHT_AUTO_RESIZE, NULL);
+	/* Without accounting it stops growing early, and chains get longer and longer. */
+	f->table = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, 0,
+				CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
 	if (!f->table) {
 		free(f);
 		return NULL;
 	}
 	return f;
 }
+
+/* The entry that an iterator has come to; NULL at the end. */
+static struct entry *entry_at(struct cds_lfht_iter *it)
+{
+	struct cds_lfht_node *node = cds_lfht_iter_get_node(it);
+
+	return node ? caa_container_of(node, struct entry, node) : NULL;
+}
+
+/* liburcu's own macro looks for the entry around a null pointer at its end. */
+#define fdb_for_each(f, it, e) \
+	for (cds_lfht_first((f)->table, it); (e = entry_at(it)); cds_lfht_next((f)->table, it))
 
 static void entry_free(struct rcu_head *head)
 {
@@ -100,7 +114,7 @@ static void remove_if(struct fdb *f, bool (*doomed)(const struct entry *e, uint3
 
 	pthread_mutex_lock(&f->lock);
 	rcu_read_lock();
-	cds_lfht_for_each_entry(f->table, &it, e, node)
+	fdb_for_each(f, &it, e)
 		if (doomed(e, a, b))
 			entry_remove(f, e);
 	rcu_read_unlock();
@@ -112,9 +126,24 @@ static bool doomed_all(const struct entry *e, uint32_t a, uint32_t b)
 	return true;
 }
 
+/*
+ * Milliseconds from one time to another, on a clock that wraps. Threads read
+ * the clock at different moments: what another has seen a little later than
+ * our own now is 0 ago, not 49 days.
+ */
+static uint32_t since(uint32_t then_ms, uint32_t now_ms)
+{
+	return (int32_t)(now_ms - then_ms) > 0 ? now_ms - then_ms : 0;
+}
+
+static uint32_t silent_for(const struct entry *e, uint32_t now_ms)
+{
+	return since(atomic_load_explicit(&e->seen_ms, memory_order_relaxed), now_ms);
+}
+
 static bool doomed_old(const struct entry *e, uint32_t max_age_ms, uint32_t now_ms)
 {
-	return now_ms - atomic_load_explicit(&e->seen_ms, memory_order_relaxed) > max_age_ms;
+	return silent_for(e, now_ms) > max_age_ms;
 }
 
 static bool doomed_place(const struct entry *e, uint32_t place, uint32_t unused)
@@ -144,11 +173,9 @@ static int key_equal(struct cds_lfht_node *node, const void *key)
 static struct entry *find(struct fdb *f, const struct fdb_key *key, unsigned long hash)
 {
 	struct cds_lfht_iter it;
-	struct cds_lfht_node *node;
 
 	cds_lfht_lookup(f->table, hash, key_equal, key, &it);
-	node = cds_lfht_iter_get_node(&it);
-	return node ? caa_container_of(node, struct entry, node) : NULL;
+	return entry_at(&it);
 }
 
 static unsigned long hash_key(const struct fdb *f, const struct fdb_key *key)
@@ -182,9 +209,9 @@ static enum fdb_verdict move(struct fdb *f, struct entry *e, fdb_place place, bo
 {
 	fdb_place old = e->place;
 
-	if (e->moved && e->left == place && now_ms - e->moved_ms < FDB_HOLD_DOWN_MS)
+	if (e->moved && e->left == place && since(e->moved_ms, now_ms) < FDB_HOLD_DOWN_MS)
 		return FDB_LATE;
-	if (!announced && now_ms - atomic_load(&e->seen_ms) < FDB_ACTIVE_MS)
+	if (!announced && silent_for(e, now_ms) < FDB_ACTIVE_MS)
 		return FDB_CONFLICT;
 	if (atomic_load(&f->counts[place]) >= max_macs)
 		return FDB_FULL;
@@ -219,8 +246,7 @@ enum fdb_verdict fdb_learn(struct fdb *f, const struct fdb_key *key, fdb_place p
 	rcu_read_lock();
 	e = find(f, key, hash);
 	if (e && atomic_load_explicit(&e->place, memory_order_relaxed) == place) {
-		if (now_ms - atomic_load_explicit(&e->seen_ms, memory_order_relaxed) >=
-		    SEEN_STEP_MS)
+		if (silent_for(e, now_ms) >= SEEN_STEP_MS)
 			atomic_store_explicit(&e->seen_ms, now_ms, memory_order_relaxed);
 	} else {
 		pthread_mutex_lock(&f->lock);
@@ -276,11 +302,11 @@ void fdb_list(struct fdb *f, uint32_t now_ms, bool (*each)(void *ctx, const stru
 
 	pthread_mutex_lock(&f->lock); /* moves stand still, so that an entry is told as it is */
 	rcu_read_lock();
-	cds_lfht_for_each_entry(f->table, &it, e, node) {
+	fdb_for_each(f, &it, e) {
 		struct fdb_entry out = {
 			.key = e->key,
 			.place = e->place,
-			.age_ms = now_ms - atomic_load_explicit(&e->seen_ms, memory_order_relaxed),
+			.age_ms = silent_for(e, now_ms),
 			.moves = e->moves,
 		};
 

@@ -462,9 +462,11 @@ static int set_up(struct tunnel *t, struct err *e)
 			port_link_changed(&t->ports[i], &info);
 	}
 	ret = loop_on_signals(t->loop, signals, on_signal, t, e);
+	/* Before the workers: capabilities are a thread's, and new threads inherit them. */
+	ret = ret ? ret : privileges_drop(e);
 	for (i = 0; !ret && i < t->n_workers; i++)
 		ret = worker_start(t->workers[i], e);
-	return ret ? ret : privileges_drop(e);
+	return ret;
 }
 
 static void tear_down(struct tunnel *t)
