@@ -259,7 +259,7 @@ static int check_file(int fd, const char *path, bool secret, struct err *e)
 		return err_set(e, EFBIG, "%s: %lld bytes, over %d: not a PEM file of one object",
 			       path, (long long)st.st_size, FILE_MAX);
 	if (secret && (st.st_mode & 077))
-		return err_set(e, EPERM,
+		return err_set(e, EACCES,
 			       "%s: mode %04o lets others at the key; take that from them: "
 			       "chmod 600 %s",
 			       path, (unsigned)st.st_mode & 07777, path);
@@ -359,7 +359,7 @@ static int load(const char *dir, struct identity *id, struct text *t, struct err
  * the same rules.
  * @id: filled in, to be freed by identity_free(); zeroed on failure
  *
- * Returns 0, or -errno with a text in @e: -ENOENT when a file is missing, -EPERM
+ * Returns 0, or -errno with a text in @e: -ENOENT when a file is missing, -EACCES
  * when others than its owner may read or write the key, -EINVAL when a file is no regular
  * one, holds something else, or the two do not belong together.
  */

@@ -320,8 +320,10 @@ def test_swapped_fingerprints_are_recognised(make_lab):
     lab = make_lab(sites=3)
     args = [*lab.tunnel_args("A"), "--identity", str(lab.identity("A")[0]), "--trust",
             f"{lab.identity('C')[1]},{lab.identity('B')[1]}"]
+    for letter in "BC":     # they know A but not its address, so A must call
+        lab.tunnel(letter, "-t", "wan", "-b", "border:1", "--identity", str(lab.identity(letter)[0]), "--trust",
+                   lab.identity("A")[1])
     a = lab.tunnel("A", *args)
-    lab.sealed("B"), lab.sealed("C")
     a.expect("are the two addresses swapped", 30)
 
 

@@ -72,9 +72,9 @@ def test_a_second_instance_is_refused_and_told_of_the_first(make_lab):
 @pytest.mark.parametrize("text, needles", [
     ("[tunnel]\ninterface = wan\nspeed = 9\n", ["bad.conf:3", "[tunnel]", "speed = 9", "unknown key", "mtu"]),
     ("[tunnel]\nmtu = 68\n", ["bad.conf:2", "mtu = 68", "576…9216"]),
-    ("[tag x]\nmtu = 1400\n", ["bad.conf:2", "[tag x]", "number"]),
-    ("[peer]\naddress = 1\n", ["bad.conf:2", "[peer NAME]"]),
-    ("[nonsense]\na = b\n", ["bad.conf:2", "nonsense", "[tunnel]", "[port NAME]"]),
+    ("[tag x]\nmtu = 1400\n", ["bad.conf:1", "[tag x]", "number"]),
+    ("[peer]\naddress = 1\n", ["bad.conf:1", "[peer NAME]"]),
+    ("[nonsense]\na = b\n", ["bad.conf:1", "nonsense", "[tunnel]", "[port NAME]"]),
     ("[tunnel]\nmtu = 1400\nmtu = 1500\n", ["bad.conf:3", "twice"]),
     ("[tunnel]\njust words\n", ["bad.conf:2"]),
     ("[port border]\nkind = bridge\n", ["bad.conf:2", "kind = bridge", "packet, tap"]),
