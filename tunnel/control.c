@@ -477,20 +477,14 @@ void control_ask_rekey(struct tunnel *t, unsigned peer)
 static bool is_known(struct control *k, const struct endpoint *from)
 {
 	unsigned i, j;
+	bool known = false;
 
-	for (i = 0; i < k->n_links; i++) {
-		const struct peer_places *p = k->links[i].peer->places;
-
-		if (p->has_direct && endpoint_same_host(&p->direct, from))
-			return true;
-		if (p->has_learnt &&
-		    endpoint_same_host(&p->learnt[__builtin_ctzll(p->has_learnt)], from))
-			return true;
-		for (j = 0; j < k->links[i].n_addresses; j++)
-			if (endpoint_same_host(&k->links[i].addresses[j], from))
-				return true;
+	for (i = 0; i < k->n_links && !known; i++) {
+		known = peer_is_at(k->links[i].peer, from);
+		for (j = 0; j < k->links[i].n_addresses && !known; j++)
+			known = endpoint_same_host(&k->links[i].addresses[j], from);
 	}
-	return false;
+	return known;
 }
 
 /* Decides about a new connection from @from. Makes room by closing the oldest half-open stranger.

@@ -78,7 +78,14 @@ static void edit_learnt(struct peer_places *l, unsigned worker, const struct end
 /* Sets where the peer listens. */
 void peer_set_direct(struct peer *p, const struct endpoint *e)
 {
-	if (!p->places->has_direct || !endpoint_equal(&p->places->direct, e))
+	const struct peer_places *l;
+	bool same;
+
+	rcu_read_lock(); /* a worker that learns a place replaces them all */
+	l = rcu_dereference(p->places);
+	same = l->has_direct && endpoint_equal(&l->direct, e);
+	rcu_read_unlock();
+	if (!same)
 		replace_places(p, edit_direct, 0, e);
 }
 
@@ -124,6 +131,33 @@ bool peer_place(const struct peer *p, unsigned worker, struct endpoint *to, unsi
 	*to = *learnt;
 	*socket = SOCKET_LISTEN;
 	return true;
+}
+
+/* Whether a host is where the peer listens or was last heard. */
+bool peer_is_at(const struct peer *p, const struct endpoint *host)
+{
+	const struct peer_places *l;
+	bool at;
+
+	rcu_read_lock();
+	l = rcu_dereference(p->places);
+	at = (l->has_direct && endpoint_same_host(&l->direct, host)) ||
+	     (l->has_learnt && endpoint_same_host(learnt_place(l, 0), host));
+	rcu_read_unlock();
+	return at;
+}
+
+/* Whether the peer is to be sent to over IPv6, as configured. */
+bool peer_is_ipv6(const struct peer *p)
+{
+	const struct peer_places *l;
+	bool ipv6;
+
+	rcu_read_lock();
+	l = rcu_dereference(p->places);
+	ipv6 = l->has_direct && !endpoint_is_ipv4(&l->direct);
+	rcu_read_unlock();
+	return ipv6;
 }
 
 /* Sends under @s from now on; NULL: sends nothing. What probes said of the old session is

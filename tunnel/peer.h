@@ -59,6 +59,8 @@ void peer_release(struct peer *p);
 void peer_set_direct(struct peer *p, const struct endpoint *e);
 void peer_learn(struct peer *p, unsigned worker, const struct endpoint *from);
 bool peer_place(const struct peer *p, unsigned worker, struct endpoint *to, unsigned *socket);
+bool peer_is_at(const struct peer *p, const struct endpoint *host);
+bool peer_is_ipv6(const struct peer *p);
 void peer_use_session(struct peer *p, struct tx_session *s);
 void peer_probe_echoed(struct peer *p, unsigned worker, const struct probe *reply, uint64_t now_ns);
 bool peer_is_up(const struct peer *p, unsigned n_workers, uint64_t dead_after_ns, uint64_t now_ns);

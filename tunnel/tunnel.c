@@ -118,7 +118,11 @@ static unsigned add_tag(struct tunnel *t, uint32_t number, uint64_t now_ns)
 	if (at >= 0)
 		return (unsigned)at;
 	tag = &t->tags[t->n_tags];
-	*tag = (struct tag){.tag = number, .conf = conf};
+	*tag = (struct tag){
+		.tag = number,
+		.conf = conf,
+		.wscale = conf->wscale == WSCALE_OFF ? FROB_WSCALE_OFF : (int8_t)conf->wscale,
+	};
 	for (i = 0; i < FDB_PLACES; i++)
 		storm_init(&tag->storms[i], conf->storm_limit, now_ns);
 	return t->n_tags++;
@@ -166,8 +170,7 @@ uint32_t tunnel_inner_mtu(const struct tunnel *t)
 	/* The overhead is IPv4's; one peer over IPv6 costs everybody 20 bytes, which no MSS will
 	 * miss. */
 	for (i = 0; i < t->n_peers; i++)
-		if (t->peers[i].places->has_direct &&
-		    !endpoint_is_ipv4(&t->peers[i].places->direct))
+		if (peer_is_ipv6(&t->peers[i]))
 			break;
 	around += i < t->n_peers ? 20 : 0;
 	return t->interface_mtu > MTU_MIN + around ? t->interface_mtu - around : MTU_MIN;
@@ -189,7 +192,6 @@ void tunnel_mtu_changed(struct tunnel *t)
 			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
 				 t->tags[i].tag, mtu - 40, mtu - 60);
 		t->tags[i].mtu = (uint16_t)mtu;
-		t->tags[i].wscale = c->wscale == WSCALE_OFF ? FROB_WSCALE_OFF : (int8_t)c->wscale;
 	}
 }
 
