@@ -52,7 +52,11 @@ void reflect_note(struct reflect *r, const uint8_t *data, uint32_t len, const st
 			      memory_order_relaxed);
 }
 
-/* Whether a frame that came in a port is one that was written to it within REFLECT_WINDOW_MS. */
+/*
+ * Whether a frame that came in a port is one that was written to it within
+ * REFLECT_WINDOW_MS. Workers read the clock at different moments: the frame
+ * may have been written a little later than now.
+ */
 bool reflect_seen(struct reflect *r, const uint8_t *data, uint32_t len, const struct packet *p,
 		  uint32_t now_ms)
 {
@@ -61,7 +65,7 @@ bool reflect_seen(struct reflect *r, const uint8_t *data, uint32_t len, const st
 
 	if (!slot || (slot ^ h) & ~(uint64_t)TIME_MASK)
 		return false;
-	return ((now_ms - (uint32_t)slot) & TIME_MASK) <= REFLECT_WINDOW_MS;
+	return ((now_ms - (uint32_t)slot + REFLECT_WINDOW_MS) & TIME_MASK) <= 2 * REFLECT_WINDOW_MS;
 }
 
 /* ARP whose sender speaks of itself (RFC 5227 section 3: probes do not count, announcements do). */
@@ -75,12 +79,12 @@ static bool gratuitous_arp(const uint8_t *arp, uint32_t len)
 }
 
 /* Neighbour advertisement that nobody asked for (RFC 4861 section 7.2.6). */
-static bool unsolicited_na(const uint8_t *data, uint32_t len, const struct packet *p)
+static bool unsolicited_na(const uint8_t *data, const struct packet *p)
 {
 	const uint8_t *icmp = data + p->l4;
 
-	return p->ip_version == 6 && p->proto == IPPROTO_ICMPV6 && p->l4 && p->l4 + 24u <= len &&
-	       icmp[0] == 136 && !(icmp[4] & 0x40);
+	return p->ip_version == 6 && p->proto == IPPROTO_ICMPV6 && p->l4 &&
+	       p->l4 + 24u <= p->l3_end && icmp[0] == 136 && !(icmp[4] & 0x40);
 }
 
 /*
@@ -93,7 +97,7 @@ bool guard_announces(const uint8_t *data, uint32_t len, const struct packet *p)
 		return true;
 	if (p->ethertype == ETHERTYPE_ARP)
 		return gratuitous_arp(data + p->l3, len - p->l3);
-	return unsolicited_na(data, len, p);
+	return unsolicited_na(data, p);
 }
 
 /* Sets up a storm limit of @rate frames a second; one second's worth may come at once. */
