@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The one piece of process-wide state here: who speaks, and how much. Set once before threads. */
@@ -19,6 +20,21 @@ static struct {
 } self = {.level = LOG_LEVEL_INFO};
 
 /*
+ * Whether a descriptor leads to systemd's journal. The variable is inherited
+ * by everything started from a service, also by what redirects its errors;
+ * so it names device and inode, see systemd.exec(5).
+ */
+static bool is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && !fstat(fd, &st) &&
+	       st.st_dev == dev && st.st_ino == ino;
+}
+
+/*
  * Says who is speaking and what is worth saying. Call before threads start.
  * @name:  prefix of each line, such as "longhaul tunnel eth0"
  * @level: the least important level printed
@@ -27,7 +43,7 @@ void log_setup(const char *name, enum log_level level)
 {
 	snprintf(self.name, sizeof(self.name), "%s", name);
 	self.level = level;
-	self.journal = getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO);
+	self.journal = is_journal(STDERR_FILENO);
 }
 
 /*
