@@ -17,6 +17,7 @@ SOURCES    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 HEADERS    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.h)))
 UNIT       := $(sort $(wildcard tests/unit/test_*.c))
 FUZZ       := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+TOOLS      := $(sort $(wildcard tests/tools/*.c))
 
 VERSION    := $(shell cat VERSION)
 WARN        = -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
@@ -34,6 +35,7 @@ SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-f
 CFLAGS     := -O1 -g
 else ifeq ($(VARIANT),tsan)
 SANITIZE   := -fsanitize=thread -fno-omit-frame-pointer
+CPPFLAGS   += -include tests/tsan_rcu.h
 CFLAGS     := -O1 -g
 else ifeq ($(VARIANT),clang)
 CC         := $(CLANG)
@@ -63,7 +65,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e lint format fuzz fuzz-build demo install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build demo install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -92,6 +94,13 @@ $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIBRARY)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
+# Programs that only the tests use.
+build/tools/%: $(O)/tests/tools/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+
+tools: $(TOOLS:tests/tools/%.c=build/tools/%)
 unit-bins: $(UNIT_BINS)
 fuzz-build: $(FUZZ_BINS)
 
@@ -112,16 +121,20 @@ check-unit: $(UNIT_BINS) ## the unit tests of one VARIANT (release, asan, tsan, 
 	$(Q)for t in $(UNIT_BINS); do out=$$($$t 2>&1) || { printf '%s\n' "$$out"; echo "FAILED $$t"; exit 1; }; \
 		printf '%s\n' "$$out" | grep -E 'PASSED' | tail -n 1 | sed "s|^|$$(basename $$t): |"; done
 
-check-e2e: build/longhaul ## the end-to-end tests (root; namespaces of their own)
+check-e2e: build/longhaul tools ## the end-to-end tests (root; namespaces of their own)
 	$(Q)LONGHAUL=$(CURDIR)/build/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
 
+# Under a sanitizer a test may take longer than pytest.ini allows.
+SLOWER     := PYTEST_TIMEOUT=600
 check-full: deps ## check, then end to end under ASan and TSan, long properties, five minutes of each fuzzer
 	$(Q)$(MAKE) --no-print-directory check
-	$(Q)$(MAKE) --no-print-directory VARIANT=tsan check-unit
+	$(Q)TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(MAKE) --no-print-directory VARIANT=tsan check-unit
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/asan/longhaul
 	$(Q)$(MAKE) --no-print-directory VARIANT=tsan build/tsan/longhaul
-	$(Q)LONGHAUL=$(CURDIR)/build/asan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
-	$(Q)LONGHAUL=$(CURDIR)/build/tsan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+	$(Q)$(MAKE) --no-print-directory check-e2e PYTEST_ARGS='-m full $(PYTEST_ARGS)'
+	$(Q)$(SLOWER) LONGHAUL=$(CURDIR)/build/asan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+	$(Q)$(SLOWER) LONGHAUL=$(CURDIR)/build/tsan/longhaul TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
+		$(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
 	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=300
 
 FUZZ_SECONDS ?= 30
@@ -152,4 +165,4 @@ uninstall: ## remove what install put there
 clean: ## remove build/
 	$(Q)rm -rf build
 
--include $(OBJECTS:.o=.d) $(UNIT:%.c=$(O)/%.d) $(FUZZ:%.c=$(O)/%.d)
+-include $(OBJECTS:.o=.d) $(UNIT:%.c=$(O)/%.d) $(FUZZ:%.c=$(O)/%.d) $(TOOLS:%.c=$(O)/%.d)
