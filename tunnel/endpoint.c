@@ -82,6 +82,7 @@ static bool split(const char *text, size_t len, char host[256], char port[16],
 	const char *end = text + len, *colon = memchr(text, ':', len),
 		   *close = memchr(text, ']', len);
 	size_t host_len, port_len;
+	unsigned long number; /* 15 digits fit */
 
 	snprintf(port, 16, "%u", default_port);
 	if (len && *text == '[') {
@@ -107,7 +108,8 @@ static bool split(const char *text, size_t len, char host[256], char port[16],
 		return false;
 	memcpy(port, colon + 1, port_len);
 	port[port_len] = '\0';
-	return strspn(port, "0123456789") == port_len && atoi(port) > 0 && atoi(port) < 65536;
+	number = strtoul(port, NULL, 10);
+	return strspn(port, "0123456789") == port_len && number > 0 && number < 65536;
 }
 
 /*
