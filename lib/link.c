@@ -66,10 +66,15 @@ static void fill_info(struct rtnl_link *link, struct link_info *info)
  */
 int link_get(const char *name, struct link_info *info, struct err *e)
 {
-	struct nl_sock *s = open_socket(e);
+	struct nl_sock *s;
 	struct rtnl_link *link = NULL;
 	int ret;
 
+	/* The kernel has another answer for these, which would not be taken for what it is. */
+	if (!*name || strlen(name) >= IFNAMSIZ)
+		return err_set(e, ENODEV, "no such interface; names have 1 to %d characters",
+			       IFNAMSIZ - 1);
+	s = open_socket(e);
 	if (!s)
 		return -EIO;
 	ret = rtnl_link_get_kernel(s, 0, name, &link);
