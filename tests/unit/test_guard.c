@@ -36,7 +36,7 @@ static bool bytes_announce(const uint8_t *data, size_t len)
 
 static bool announces(const char *hex)
 {
-	uint8_t data[256];
+	uint8_t data[256] = {0};
 
 	return bytes_announce(data, pkt_hex(data, sizeof(data), hex));
 }
@@ -90,7 +90,7 @@ static void an_arp_probe_does_not_announce(void **state)
 
 static void arp_that_is_cut_or_not_of_ipv4_does_not_announce(void **state)
 {
-	uint8_t data[64];
+	uint8_t data[64] = {0};
 	size_t len = pkt_hex(data, sizeof(data), ETH REQUEST SENDER TO_ITSELF), n;
 
 	assert_true(bytes_announce(data, len));
