@@ -13,7 +13,10 @@
 
 /* What to rewrite. Immutable while in use. */
 struct frob_rules {
-	uint16_t mtu;  /* clamp MSS to mtu - 40 (IPv4) or mtu - 60 (IPv6); 0: off */
+	uint16_t mtu; /* clamp MSS to mtu - 40 (IPv4) or mtu - 60 (IPv6); 0: off */
+	/* Bytes taken off mtu for each VLAN tag: 4 where it is what a path carries, 0 where a
+	 * person said it. */
+	uint8_t vlan_cost;
 	int8_t wscale; /* shift count to write, 0…14; FROB_WSCALE_OFF: off */
 };
 

@@ -62,9 +62,10 @@ static unsigned set_wscale(uint8_t *tcp, const struct tcpopt *opt, int shift, bo
 }
 
 /* The largest MSS that fits rules->mtu; 0: leave it. */
-static uint16_t mss_limit(const struct frob_rules *rules, uint8_t ip_version)
+static uint16_t mss_limit(const struct frob_rules *rules, const struct packet *p)
 {
-	uint16_t headers = ip_version == 4 ? HDRS_IPV4 : HDRS_IPV6;
+	uint16_t headers = (p->ip_version == 4 ? HDRS_IPV4 : HDRS_IPV6) +
+			   p->vlans * rules->vlan_cost;
 
 	return rules->mtu > headers ? rules->mtu - headers : 0;
 }
@@ -141,7 +142,7 @@ unsigned frob_rewrite(uint8_t *data, size_t len, bool partial, const struct frob
 
 	while (tcpopt_next(&it, &opt)) {
 		if (opt.kind == TCPOPT_KIND_MSS)
-			done |= lower_mss(tcp, &opt, mss_limit(rules, p.ip_version), partial);
+			done |= lower_mss(tcp, &opt, mss_limit(rules, &p), partial);
 		else if (opt.kind == TCPOPT_KIND_WSCALE)
 			done |= set_wscale(tcp, &opt, rules->wscale, partial);
 	}

@@ -265,6 +265,12 @@ static int on_key(void *user, const char *section, const char *key, const char *
 	}
 	snprintf(r->key, sizeof(r->key), "%s", key);
 	r->key_line = r->line;
+	if (strstr(value, " #")) {
+		r->ret = err_set(r->e, EINVAL,
+				 "%s:%d: [%s] %s = %s: a comment behind a value begins with ';'",
+				 r->path, r->line, section, key, value);
+		return 0;
+	}
 	r->value = strdup(value);
 	if (!r->value)
 		r->ret = err_set(r->e, ENOMEM, "out of memory");

@@ -46,7 +46,7 @@ static const struct opts_usage usage = {
 	.command = "status",
 	.synopsis = "[NAME] [options]",
 	.summary =
-		"Shows ports, peers, MAC table, rewritten handshakes and drops of a running instance.\n "
+		"Shows ports, peers, MAC table, rewritten handshakes and drops of a running instance.\n"
 		"Without NAME: of the only one that runs in this network namespace.",
 	.examples = "  longhaul status\n"
 		    "  longhaul status eth0 --watch\n"
@@ -227,7 +227,8 @@ static void print_human(const json_t *doc, const struct options *o)
 	json_t *p;
 	size_t i;
 
-	printf("%s: %s, up %.0f s, outer %s%s on %s, process %lld\n", text_of(doc, "name"),
+	printf("%s%s%s: %s, up %.0f s, outer %s%s on %s, process %lld\n", text_of(doc, "name"),
+	       *text_of(doc, "site") ? " at site " : "", text_of(doc, "site"),
 	       text_of(doc, "state"), json_real_value(json_object_get(doc, "uptime_s")),
 	       text_of(outer, "kind"),
 	       json_is_true(json_object_get(outer, "plain_text")) ? " (PLAIN TEXT)" : "",
@@ -336,5 +337,5 @@ int cmd_status(int argc, char **argv)
 	if (ret >= 0)
 		return ret;
 	log_error("%s", e.text);
-	return o.check ? CHECK_NO_INSTANCE : ret == -EINVAL ? 2 : 1;
+	return ret == -EINVAL ? 2 : o.check && ret == -ENOENT ? CHECK_NO_INSTANCE : 1;
 }

@@ -399,7 +399,7 @@ static const struct opts_usage usage = {
 	.command = "tunnel",
 	.synopsis = "-t IF -f ADDR -b IF:TAG … --identity DIR --trust FP [options]",
 	.summary =
-		"Bridges this site's border ports with those of the same tag at the far ends: Ethernet\n "
+		"Bridges this site's border ports with those of the same tag at the far ends: Ethernet\n"
 		"over IP. Runs in the foreground until SIGINT or SIGTERM and leaves nothing "
 		"behind.",
 	.examples =

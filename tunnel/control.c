@@ -614,11 +614,7 @@ int control_init(struct control *k, struct tunnel *t, struct err *e)
 		struct link *l = &k->links[i];
 
 		if (fingerprint_equal(&t->conf->peers[i].trust, &k->identity.fingerprint))
-			return err_set(
-				e, EINVAL,
-				"peer %s is trusted by this site's own fingerprint; give the "
-				"far site's, which `longhaul keygen` printed there",
-				t->conf->peers[i].name);
+			return err_set(e, EINVAL, CONTROL_OWN_FINGERPRINT, t->conf->peers[i].name);
 		*l = (struct link){.control = k,
 				   .peer = &t->peers[i],
 				   .backoff_ns = BACKOFF_FIRST_NS,

@@ -46,6 +46,11 @@ enum conn_state { CONN_CONNECTING, CONN_TLS, CONN_HELLO, CONN_READY, CONN_UP };
 /* Connections made by both sides within this time are one attempt, not a rekey. */
 #define CALL_COLLISION_NS (2 * 1000000000ull)
 
+/* A format; its argument is the peer's name. */
+#define CONTROL_OWN_FINGERPRINT                                                          \
+	"peer %s is trusted by this site's own fingerprint; give the far site's, which " \
+	"`longhaul keygen` printed there"
+
 struct control;
 struct link;
 

@@ -14,22 +14,41 @@
 
 #define TIME_BITS 20
 #define TIME_MASK ((1u << TIME_BITS) - 1)
+#define PORT_BITS 6
+#define PORT_MASK ((1 << PORT_BITS) - 1)
+#define HASH_MASK (~(uint64_t)0 << (TIME_BITS + PORT_BITS))
+
+#define HEAD_MAX 128 /* bytes of a frame that are looked at */
 
 #define ARP_LEN 28 /* of an ARP packet for Ethernet and IPv4 (RFC 826) */
 
 /*
- * Hash of what a frame's reflection has in common with it. Padding, and the
- * lengths and checksums that change when a super-frame is cut on its way, are
- * left out: the first wire frame of one still is like it.
+ * How many bytes of a frame tell it from others and are the same in its
+ * reflection: not its padding, and of TCP no more than ports and sequence
+ * number, since flags and checksum change when a super-frame is cut up.
+ */
+static uint32_t telling_bytes(const struct packet *p, uint32_t len)
+{
+	uint32_t n = p->ip_version ? p->l3_end : len;
+
+	if (p->proto == IPPROTO_TCP && p->l4)
+		n = p->l4 + 8u;
+	else if (p->ethertype == ETHERTYPE_ARP || p->ethertype == ETHERTYPE_RARP)
+		n = p->l3 + ARP_LEN;
+	n = n < len ? n : len;
+	return n < HEAD_MAX ? n : HEAD_MAX;
+}
+
+/*
+ * Hash of what a frame's reflection has in common with it. Lengths and
+ * checksums, which change when a super-frame is cut up on its way, are left
+ * out: the first wire frame of one still is like it.
  */
 static uint64_t fingerprint(const uint8_t *data, uint32_t len, const struct packet *p)
 {
-	uint8_t head[128] = {0};
-	uint32_t n = p->l4 ? p->l4 + 8u : ETH_HDR_LEN + ARP_LEN;
+	uint8_t head[HEAD_MAX] = {0};
 
-	n = n < len ? n : len;
-	n = n < sizeof(head) ? n : sizeof(head);
-	memcpy(head, data, n);
+	memcpy(head, data, telling_bytes(p, len));
 	if (p->ip_version == 4 && p->l3 + 12u <= sizeof(head)) {
 		memset(head + p->l3 + 2, 0, 2);	 /* total length */
 		memset(head + p->l3 + 10, 0, 2); /* header checksum */
@@ -41,31 +60,34 @@ static uint64_t fingerprint(const uint8_t *data, uint32_t len, const struct pack
 	return XXH3_64bits(head, sizeof(head));
 }
 
-/* Remembers a frame that is being written to a port. */
-void reflect_note(struct reflect *r, const uint8_t *data, uint32_t len, const struct packet *p,
-		  uint32_t now_ms)
+/* Remembers a frame that is being written to a port, 0…63. */
+void reflect_note(struct reflect *r, unsigned port, const uint8_t *data, uint32_t len,
+		  const struct packet *p, uint32_t now_ms)
 {
 	uint64_t h = fingerprint(data, len, p);
 
 	atomic_store_explicit(&r->slots[h % REFLECT_SLOTS],
-			      (h & ~(uint64_t)TIME_MASK) | (now_ms & TIME_MASK),
+			      (h & HASH_MASK) | (uint64_t)port << TIME_BITS | (now_ms & TIME_MASK),
 			      memory_order_relaxed);
 }
 
 /*
- * Whether a frame that came in a port is one that was written to it within
+ * Whether a frame that came in is one that was written to a port within
  * REFLECT_WINDOW_MS. Workers read the clock at different moments: the frame
  * may have been written a little later than now.
+ *
+ * Returns the port it was written to, or -1.
  */
-bool reflect_seen(struct reflect *r, const uint8_t *data, uint32_t len, const struct packet *p,
-		  uint32_t now_ms)
+int reflect_seen(struct reflect *r, const uint8_t *data, uint32_t len, const struct packet *p,
+		 uint32_t now_ms)
 {
 	uint64_t h = fingerprint(data, len, p);
 	uint64_t slot = atomic_load_explicit(&r->slots[h % REFLECT_SLOTS], memory_order_relaxed);
 
-	if (!slot || (slot ^ h) & ~(uint64_t)TIME_MASK)
-		return false;
-	return ((now_ms - (uint32_t)slot + REFLECT_WINDOW_MS) & TIME_MASK) <= 2 * REFLECT_WINDOW_MS;
+	if (!slot || (slot ^ h) & HASH_MASK ||
+	    ((now_ms - (uint32_t)slot + REFLECT_WINDOW_MS) & TIME_MASK) > 2 * REFLECT_WINDOW_MS)
+		return -1;
+	return (int)(slot >> TIME_BITS) & PORT_MASK;
 }
 
 /* ARP whose sender speaks of itself (RFC 5227 section 3: probes do not count, announcements do). */

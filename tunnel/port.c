@@ -87,9 +87,10 @@ void port_link_changed(struct port *p, const struct link_info *info)
 				info->mtu);
 	}
 	p->ifindex = info ? info->ifindex : 0;
-	if (up != p->up)
+	if (up != p->up || !p->known)
 		log_info("port %s is %s", p->conf->name, up ? "up" : info ? "down" : "gone");
 	p->up = up;
+	p->known = true;
 }
 
 /*
@@ -121,9 +122,6 @@ int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag
 	p->claim = ctl_claim("interface", conf->name, e);
 	if (p->claim < 0)
 		return p->claim;
-	p->reflect = calloc(1, sizeof(*p->reflect));
-	if (!p->reflect)
-		return err_set(e, ENOMEM, "out of memory");
 	port_new_fanout(p);
 	turn_lro_off(p);
 	return 0;
@@ -146,9 +144,7 @@ void port_release(struct port *p)
 		link_set_lro(p->conf->name, true);
 	if (p->claim >= 0)
 		close(p->claim);
-	free(p->reflect);
 	p->claim = -1;
-	p->reflect = NULL;
 }
 
 /* Opens a worker's end of a port. Returns 0 or -errno with a text. */
@@ -286,10 +282,10 @@ void port_queue_send(struct port_queue *q, const struct gso_merged *m, const str
 	n += m->iovcnt;
 	q->tx_msgs[q->n_tx].msg_hdr = (struct msghdr){.msg_iov = iov, .msg_iovlen = n};
 	q->tx_frames[q->n_tx] = m->frames;
-	q->tx_bytes[q->n_tx] = m->len;
+	q->tx_bytes[q->n_tx] = m->len + (m->frames - 1) * p->payload;
+	counter_add(&c->ports[q->port->index].out.frames, m->frames);
+	counter_add(&c->ports[q->port->index].out.bytes, q->tx_bytes[q->n_tx]);
+	counter_add(&c->ports[q->port->index].out.supers, m->frames > 1);
 	q->n_tx++;
 	q->n_tx_iovs += n;
-	counter_add(&c->ports[q->port->index].out.frames, m->frames);
-	counter_add(&c->ports[q->port->index].out.bytes, m->len);
-	counter_add(&c->ports[q->port->index].out.supers, m->frames > 1);
 }

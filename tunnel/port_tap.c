@@ -44,11 +44,16 @@ static int tap_open(struct port_queue *q, struct err *e)
 		ifr.ifr_flags |= IFF_MULTI_QUEUE;
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return err_set(e, errno, "/dev/net/tun: %s", strerror(errno));
+		return err_set(e, errno, "/dev/net/tun: %s%s", strerror(errno),
+			       errno == EACCES || errno == EPERM
+				       ? "; run as root, or with access to it"
+				       : "");
 	memcpy(ifr.ifr_name, pc->name, IFNAMSIZ);
 	if (ioctl(fd, TUNSETIFF, &ifr))
 		ret = err_set(e, errno, "TUNSETIFF: %s%s", strerror(errno),
-			      errno == EBUSY ? "; another process has this TAP open" : "");
+			      errno == EBUSY   ? "; another process has this TAP open"
+			      : errno == EPERM ? "; run as root, or with CAP_NET_ADMIN"
+					       : "");
 	if (!ret && q->port->vnet)
 		ret = tap_offloads(fd, e);
 	ret = ret ? ret : link_set_mtu(pc->name, (uint32_t)pc->mtu, e);

@@ -37,6 +37,20 @@
 #define AGE_PERIOD_NS	(10 * NS_PER_S)
 #define RETRY_PERIOD_NS (500 * NS_PER_MS) /* how soon a TAP that was deleted is made again */
 
+/* Whether an address is one of this machine's: only those can be bound. */
+static bool is_local(struct in_addr address)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = address};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool local = fd >= 0 && address.s_addr != INADDR_ANY &&
+		     !IN_MULTICAST(ntohl(address.s_addr)) && address.s_addr != INADDR_BROADCAST &&
+		     !bind(fd, (struct sockaddr *)&a, sizeof(a));
+
+	if (fd >= 0)
+		close(fd);
+	return local;
+}
+
 static int resolve(struct peer *p, struct err *e)
 {
 	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_RAW}, *found;
@@ -51,6 +65,10 @@ static int resolve(struct peer *p, struct err *e)
 	in = (const struct sockaddr_in *)found->ai_addr;
 	p->address = in->sin_addr;
 	freeaddrinfo(found);
+	if (is_local(p->address))
+		return err_set(e, EINVAL,
+			       "far end '%s' is this machine's own address; give the other end's",
+			       p->conf->address);
 	if (IN_MULTICAST(ntohl(p->address.s_addr)) || p->address.s_addr == INADDR_ANY ||
 	    p->address.s_addr == INADDR_BROADCAST)
 		return err_set(e, EINVAL, "far end '%s' is not the address of a host",
@@ -192,6 +210,7 @@ void tunnel_mtu_changed(struct tunnel *t)
 			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
 				 t->tags[i].tag, mtu - 40, mtu - 60);
 		t->tags[i].mtu = (uint16_t)mtu;
+		t->tags[i].vlan_cost = c->mtu == MTU_AUTO ? VLAN_TAG_LEN : 0;
 	}
 }
 
@@ -235,11 +254,14 @@ int tunnel_check(const struct conf *conf, struct err *e)
 		ret = port_check(&conf->ports[i], e);
 	ret = ret ? ret : init_peers(t, e);
 	if (!ret && conf->outer == CONF_OUTER_SEALED) {
-		struct identity id;
+		struct identity id = {0};
 
 		ret = identity_load(conf->identity, &id, e);
-		if (!ret)
-			identity_free(&id);
+		for (i = 0; !ret && i < conf->n_peers; i++)
+			if (fingerprint_equal(&conf->peers[i].trust, &id.fingerprint))
+				ret = err_set(e, EINVAL, CONTROL_OWN_FINGERPRINT,
+					      conf->peers[i].name);
+		identity_free(&id);
 	}
 	for (i = 0; i < t->n_peers; i++)
 		peer_release(&t->peers[i]);
@@ -338,9 +360,17 @@ static void age(void *ctx)
 		(uint32_t)(clock_ns() / NS_PER_MS));
 }
 
+/* Says that we live only if every worker has answered since the last time. */
 static void pat_watchdog(void *ctx)
 {
-	notify_manager("WATCHDOG=1");
+	struct tunnel *t = ctx;
+	bool alive = true;
+	unsigned i;
+
+	for (i = 0; i < t->n_workers; i++)
+		alive &= worker_pulse(t->workers[i]);
+	if (alive)
+		notify_manager("WATCHDOG=1");
 }
 
 static void on_signal(void *ctx, int sig)
@@ -413,7 +443,7 @@ static int set_up_control(struct tunnel *t, struct err *e)
 /* Everything that may fail before the first frame moves. */
 static int set_up(struct tunnel *t, struct err *e)
 {
-	static const int signals[] = {SIGINT, SIGTERM, 0};
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, 0};
 	unsigned i;
 	int ret;
 
@@ -440,7 +470,8 @@ static int set_up(struct tunnel *t, struct err *e)
 	if (ret)
 		return ret;
 	t->fdb = fdb_new();
-	if (!t->fdb)
+	t->reflect = calloc(1, sizeof(*t->reflect));
+	if (!t->fdb || !t->reflect)
 		return err_set(e, ENOMEM, "out of memory");
 	ret = t->outer_ops->plain_text ? 0 : set_up_control(t, e);
 	if (ret)
@@ -487,6 +518,7 @@ static void tear_down(struct tunnel *t)
 	if (t->claim >= 0)
 		close(t->claim);
 	fdb_free(t->fdb);
+	free(t->reflect);
 	rcu_barrier(); /* what was retired is freed, and its keys are wiped, before we go */
 	for (i = 0; i < t->n_peers; i++)
 		peer_release(&t->peers[i]);

@@ -29,6 +29,7 @@ struct tag {
 	uint64_t ports;			 /* set of indices */
 	_Atomic uint64_t peers;		 /* set of indices: those it is bridged with now */
 	_Atomic uint16_t mtu;		 /* that MSS is clamped to, bytes; 0: off */
+	_Atomic uint8_t vlan_cost;	 /* as frob_rules has it */
 	int8_t wscale;			 /* as frob_rules has it */
 	struct storm storms[FDB_PLACES]; /* by where frames come from */
 };
@@ -52,6 +53,8 @@ struct tunnel {
 	struct tag *tags;
 	unsigned n_tags;
 	struct fdb *fdb;
+	struct reflect *reflect;
+	_Atomic bool any_same_lan; /* two ports were found on one LAN */
 	struct worker *workers[WORKERS_MAX];
 	unsigned n_workers;
 	struct loop *loop;

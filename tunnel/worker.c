@@ -33,6 +33,10 @@
 #define _LGPL_SOURCE
 #include <urcu.h>
 
+#define SAME_LAN_NS                                                                  \
+	(60 * NS_PER_S) /* two ports count as on one LAN this long after it was seen \
+			 */
+
 #define ETHERTYPE_MAC_CONTROL 0x8808 /* pause frames, IEEE 802.3 annex 31 */
 
 /* A port's end, and what its callback needs to know. */
@@ -61,7 +65,8 @@ struct worker {
 	struct gso_merge *merge;
 	struct counters counters;
 	struct loop_timer overruns_timer, outer_timer;
-	uint64_t now_ns; /* of the batch */
+	_Atomic bool alive; /* answered the last worker_pulse() */
+	uint64_t now_ns;    /* of the batch */
 	uint32_t now_ms;
 };
 
@@ -93,6 +98,67 @@ static struct fdb_key key_of(const struct tag *tag, const uint8_t *mac, const st
 	return key;
 }
 
+static struct log_limit same_lan_limit = LOG_LIMIT(60);
+
+/*
+ * What was written to one port came in by another: both stand on one LAN, as
+ * in 2008, when everything arrived twice. Within a tag they are one port from
+ * then on (see one_of_a_lan()); between tags only a person can tell which to
+ * remove.
+ */
+static void note_same_lan(struct worker *w, struct port *a, struct port *b)
+{
+	uint64_t suppressed;
+
+	atomic_fetch_or(&a->same_lan, 1ull << b->index);
+	atomic_fetch_or(&b->same_lan, 1ull << a->index);
+	atomic_store(&a->same_lan_ns, w->now_ns);
+	atomic_store(&b->same_lan_ns, w->now_ns);
+	atomic_store(&w->tunnel->any_same_lan, true);
+	if (log_allowed(&same_lan_limit, &suppressed))
+		log_warning(
+			"ports %s and %s stand on one LAN: what is written to one comes in by the other, and "
+			"frames may arrive twice at the far side; bridge it by one of them",
+			b->conf->name, a->conf->name);
+}
+
+/* Ports on the same LAN as @port, as far as it has been seen lately. */
+static uint64_t same_lan(const struct worker *w, const struct port *port)
+{
+	uint64_t age = w->now_ns - atomic_load_explicit(&port->same_lan_ns, memory_order_relaxed);
+
+	return age < SAME_LAN_NS ? atomic_load_explicit(&port->same_lan, memory_order_relaxed) : 0;
+}
+
+/* Of a set of ports, leaves out what is on the LAN the frame came from, and all but the first of
+ * each LAN. */
+static uint64_t one_of_a_lan(const struct worker *w, uint64_t ports, fdb_place from)
+{
+	uint64_t left, keep = 0,
+		       covered = fdb_is_peer(from) ? 0 : same_lan(w, &w->tunnel->ports[from]);
+
+	for (left = ports; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+
+		if (covered & 1ull << i)
+			continue;
+		keep |= 1ull << i;
+		covered |= same_lan(w, &w->tunnel->ports[i]);
+	}
+	return keep;
+}
+
+/* Whether a frame that came in a port is one we wrote to it or to another. */
+static bool is_reflected(struct worker *w, struct port *port, const struct frame *f,
+			 const struct packet *p)
+{
+	int written = reflect_seen(w->tunnel->reflect, f->data, f->len, p, w->now_ms);
+
+	if (written >= 0 && (unsigned)written != port->index)
+		note_same_lan(w, port, &w->tunnel->ports[written]);
+	return written >= 0;
+}
+
 /* Whether a frame read from a port may enter the bridge at all. */
 static bool admit(struct worker *w, struct port *port, const struct frame *f,
 		  const struct packet *p)
@@ -107,7 +173,7 @@ static bool admit(struct worker *w, struct port *port, const struct frame *f,
 		reason = DROP_mac_control;
 	else if (w->tunnel->outer_ops->is_own(w->tunnel, f, p))
 		reason = DROP_own_outer;
-	else if (reflect_seen(port->reflect, f->data, f->len, p, w->now_ms))
+	else if (is_reflected(w, port, f, p))
 		reason = DROP_reflected;
 	else
 		return true;
@@ -141,6 +207,7 @@ static struct destinations find_destinations(struct worker *w, struct tag *tag, 
 					     const struct frame *f, const struct packet *p,
 					     uint32_t frames)
 {
+	static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	struct destinations d = {
 		tag->ports,
 		fdb_is_peer(from) ? 0 : atomic_load_explicit(&tag->peers, memory_order_relaxed)};
@@ -158,13 +225,15 @@ static struct destinations find_destinations(struct worker *w, struct tag *tag, 
 		return d;
 	}
 	/* Multicast that is not broadcast is somebody's traffic, not a storm. */
-	if ((!group || f->data[0] == 0xff) &&
+	if ((!group || !memcmp(f->data, broadcast, 6)) &&
 	    !storm_allows(&tag->storms[from], frames, w->now_ns)) {
 		drop(w, DROP_storm, frames);
 		return (struct destinations){0, 0};
 	}
 	if (!fdb_is_peer(from))
 		d.ports &= ~(1ull << from);
+	if (atomic_load_explicit(&w->tunnel->any_same_lan, memory_order_relaxed))
+		d.ports = one_of_a_lan(w, d.ports, from);
 	counter_add(&w->counters.flooded, frames);
 	return d;
 }
@@ -176,7 +245,8 @@ static void to_ports(struct worker *w, uint64_t ports, const struct gso_merged *
 
 	for (; ports; ports &= ports - 1) {
 		q = &w->ports[__builtin_ctzll(ports)].queue;
-		reflect_note(q->port->reflect, m->head->data, m->head->len, p, w->now_ms);
+		reflect_note(w->tunnel->reflect, q->port->index, m->head->data, m->head->len, p,
+			     w->now_ms);
 		port_queue_send(q, m, p, &w->counters);
 	}
 }
@@ -209,7 +279,7 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 		     &p); /* what it cannot read is bridged by its MACs all the same */
 	frames = wire_frames(f, &p);
 	counter_add(&in->frames, frames);
-	counter_add(&in->bytes, f->len);
+	counter_add(&in->bytes, f->len + (frames - 1) * p.payload);
 	counter_add(&in->supers, frames > 1);
 	if (!admit(w, port, f, &p) || !learn(w, tag, fdb_port(port->index), f, &p))
 		return;
@@ -271,7 +341,10 @@ static void frob(struct worker *w, struct frame *f)
 	unsigned tag = outer_key_tag(f->key);
 	struct tag_counters *c = &w->counters.tags[tag];
 	const struct tag *t = &w->tunnel->tags[tag];
-	struct frob_rules rules = {atomic_load_explicit(&t->mtu, memory_order_relaxed), t->wscale};
+	struct frob_rules rules = {
+		.mtu = atomic_load_explicit(&t->mtu, memory_order_relaxed),
+		.vlan_cost = atomic_load_explicit(&t->vlan_cost, memory_order_relaxed),
+		.wscale = t->wscale};
 	unsigned did = frob_rewrite(f->data, f->len, f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
 				    &rules);
 
@@ -294,7 +367,7 @@ static void from_peer(struct worker *w, const struct gso_merged *m)
 
 	packet_parse(m->head->data, m->head->len, &p);
 	counter_add(&in->frames, m->frames);
-	counter_add(&in->bytes, m->len);
+	counter_add(&in->bytes, m->len + (m->frames - 1) * p.payload);
 	counter_add(&in->supers, m->frames > 1);
 	if (m->head->data[6] & 1) {
 		drop(w, DROP_bad_source, m->frames);
@@ -366,6 +439,7 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 	}
 	w->tunnel = t;
 	w->index = index;
+	w->alive = true;
 	w->ports = calloc(t->n_ports, sizeof(*w->ports));
 	w->batch = batch_new();
 	w->merge = gso_merge_new(BATCH_FRAMES, no_merge ? GSO_MERGE_NOTHING : 0);
@@ -455,6 +529,23 @@ void worker_free(struct worker *w)
 const struct counters *worker_counters(const struct worker *w)
 {
 	return &w->counters;
+}
+
+static void answer_pulse(void *arg)
+{
+	struct worker *w = arg;
+
+	atomic_store(&w->alive, true);
+}
+
+/* Whether the worker has answered since the last time this was asked; asks it again. */
+bool worker_pulse(struct worker *w)
+{
+	bool alive = atomic_exchange(&w->alive, false);
+
+	if (alive)
+		loop_post(w->loop, answer_pulse, w);
+	return alive;
 }
 
 static void reopen_port(void *arg)

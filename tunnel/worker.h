@@ -15,6 +15,7 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e);
 int worker_start(struct worker *w, struct err *e);
 void worker_free(struct worker *w);
 const struct counters *worker_counters(const struct worker *w);
+bool worker_pulse(struct worker *w);
 void worker_reopen_port(struct worker *w, unsigned port);
 void worker_rebind_outer(struct worker *w);
 

@@ -208,3 +208,30 @@ def test_auto_mtu_is_what_fits_without_outer_fragments(make_lab):
     status = a.status()
     assert status["tags"][0]["mtu"] == 1500 - 20 - 4 - 14
     assert status["outer"]["fragmented"] == 0
+
+
+def test_auto_mtu_leaves_room_for_a_vlan_tag(make_lab):
+    lab = make_lab(vlan={"hA": 10, "hB": 10})
+    a, b = start(lab)
+    transfer(lab.host("hA"), lab.host("hB"), 4 * MIB)
+    assert a.status()["outer"]["fragmented"] == b.status()["outer"]["fragmented"] == 0
+
+
+def test_large_receive_offload_is_off_while_a_port_is_bridged(make_lab):
+    lab = make_lab()
+    site = lab.site("A")
+    site.run("ip link add mv0 link border type macvlan mode passthru")
+    site.run("ip link set mv0 up")
+    if site.run("ethtool -K mv0 lro on", check=False).returncode or \
+            "large-receive-offload: on" not in site.run("ethtool -k mv0").stdout:
+        pytest.skip("no interface here has large receive offload")
+    tunnel = lab.tunnel("A", "-t", "wan", "-f", "192.0.2.2", "-b", "mv0:1", *PLAIN)
+    assert "large-receive-offload: off" in site.run("ethtool -k mv0").stdout
+    tunnel.stop()
+    assert "large-receive-offload: on" in site.run("ethtool -k mv0").stdout
+
+
+def test_a_port_below_the_lans_mtu_is_warned_of(make_lab):
+    lab = make_lab(lan_mtu=1400)
+    a, _ = start(lab)
+    assert "MTU 1400 is below the LAN's 1500" in a.text()

@@ -109,7 +109,7 @@ def test_only_root_is_answered(make_lab):
 
 
 def test_signals_end_it_cleanly_and_nothing_is_left(make_lab):
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         lab = make_lab()
         site = lab.site("A")
         tunnel = lab.tunnel("A", "-t", "wan", "-f", "192.0.2.2", "-b", "border:1", "-vb", "vm0:2", *PLAIN)

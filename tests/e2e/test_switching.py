@@ -106,6 +106,29 @@ def test_frames_that_a_switch_reflects_are_dropped(make_lab):
     assert where(a, VM) == ("peer", lab.site("B").ip)
 
 
+@pytest.mark.parametrize("tags", [(1, 1), (1, 2)], ids=["one-tag", "two-tags"])
+def test_two_ports_on_one_lan_make_no_loop(make_lab, tags):
+    """The duplicates of 2008: two border ports stood on one subnet."""
+    lab = make_lab()
+    for site in lab.all_sites:      # a second port on the same LAN: a switch with both
+        site.ip_batch("link add sw type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set sw up\n"
+                      "link add p1 type veth peer name s1\nlink add p2 type veth peer name s2\n"
+                      + "".join(f"link set {name} master sw up\n" for name in ("border", "s1", "s2"))
+                      + "link set p1 up\nlink set p2 up\n")
+    far = {"A": "192.0.2.2", "B": "192.0.2.1"}
+    tunnels = [lab.tunnel(letter, "-t", "wan", "-f", far[letter], "-b", f"p1:{tags[0]}", "-b", f"p2:{tags[1]}", *PLAIN)
+               for letter in "AB"]
+    ha, hb = lab.host("hA").packet_socket("eth0"), lab.host("hB").packet_socket("eth0")
+    for n in range(20):
+        ha.send(frame(BROADCAST, lab.host("hA").mac, f"broadcast {n}"))
+        ha.send(frame("01:00:5e:00:00:fb", lab.host("hA").mac, f"multicast {n}"))
+        receive(hb, frame("01:00:5e:00:00:fb", lab.host("hA").mac, f"multicast {n}"))
+    time.sleep(0.3)     # a loop would go on
+    for tunnel in tunnels:
+        assert sum(port["in"]["frames"] for port in tunnel.status()["ports"]) < 1000
+    lab.host("hA").run(["ping", "-c", "3", "-i", "0.1", lab.host("hB").ip])
+
+
 def test_vlans_learn_independently(pair):
     lab, a, _ = pair
     ha, hb = lab.host("hA").packet_socket("eth0"), lab.host("hB").packet_socket("eth0")

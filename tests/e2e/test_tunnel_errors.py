@@ -35,6 +35,7 @@ def site(make_module_lab):
     ("-t wan -f 192.0.2.2 -b border --outer capsulator", ["border", "eth1:1"]),
     ("-t wan -f no-such-host.invalid -b border:1 --outer capsulator", ["no-such-host.invalid", "resolve"]),
     ("-t wan -f 192.0.2.2,192.0.2.2 -b border:1 --outer capsulator", ["192.0.2.2", "same address"]),
+    ("-t wan -f 192.0.2.1 -b border:1 --outer capsulator", ["192.0.2.1", "own address"]),
     ("-t wan -f 224.0.0.1 -b border:1 --outer capsulator", ["224.0.0.1"]),
     ("-t wan -f 192.0.2.2 -b border:1", ["--identity DIR", "--outer capsulator"]),
     ("-f 192.0.2.2 -b border:1 --outer capsulator", ["-t IF"]),
