@@ -61,9 +61,8 @@ static void conn_free(struct conn *c)
 	}
 	SSL_free(c->ssl);
 	tx_session_free(c->tx);
-	if (c->rx && c->acked)
-		c->rx->erase_ns = clock_ns() +
-				  SESSION_LINGER_NS; /* the peer may have begun to use it */
+	if (c->rx && c->acked) /* the peer may have begun to use it */
+		session_linger(&k->tunnel->sessions, c->rx, clock_ns() + SESSION_LINGER_NS);
 	else if (c->rx)
 		session_remove(&k->tunnel->sessions, c->rx);
 	free(c->in);

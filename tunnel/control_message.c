@@ -179,11 +179,11 @@ static int make_sessions(struct conn *c, uint32_t tx_id, unsigned their_workers,
 		c->rx = NULL;
 		return err_set(e, ENOMEM, "keys could not be made: out of memory");
 	}
-	if (t->sessions.slots[c->rx_id % SESSION_SLOTS]) {
-		rx_session_free(
-			c->rx); /* another connection chose the same slot while this one spoke */
+	/* Another connection may have chosen the same slot while this one spoke. */
+	if (!c->rx_id || t->sessions.slots[c->rx_id % SESSION_SLOTS]) {
+		rx_session_free(c->rx);
 		c->rx = NULL;
-		return err_set(e, EAGAIN, "session number taken meanwhile");
+		return err_set(e, EAGAIN, "no session number is free; trying again");
 	}
 	session_install(&t->sessions, c->rx);
 	return 0;

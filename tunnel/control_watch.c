@@ -56,7 +56,7 @@ void control_link_up(struct conn *c)
 	if (l->dialing == c)
 		l->dialing = NULL;
 	if (l->rx)
-		l->rx->erase_ns = now + SESSION_LINGER_NS;
+		session_linger(&k->tunnel->sessions, l->rx, now + SESSION_LINGER_NS);
 	l->rx = c->rx;
 	c->tx->born_ns = now;
 	peer_use_session(l->peer, c->tx);
@@ -109,7 +109,7 @@ void control_link_down(struct link *l, const char *why)
 	peer_use_session(l->peer, NULL);
 	grant_tags(t, l->peer, 0);
 	if (l->rx)
-		l->rx->erase_ns = clock_ns() + SESSION_LINGER_NS;
+		session_linger(&t->sessions, l->rx, clock_ns() + SESSION_LINGER_NS);
 	l->rx = NULL;
 	l->session_ns = 0;
 	fdb_forget_place(t->fdb, fdb_peer(l->peer->index));

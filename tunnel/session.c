@@ -20,16 +20,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Chooses a number for a session to be: unused, unpredictable, never 0. Main thread. */
+/*
+ * Chooses a number for a session to be: unpredictable, its slot unused; 0 if
+ * every slot is taken. Main thread.
+ */
 uint32_t session_choose_id(const struct session_table *t)
 {
+	unsigned i;
 	uint32_t id;
 
-	do {
-		if (RAND_bytes((unsigned char *)&id, sizeof(id)) != 1)
-			abort(); /* without randomness nothing here is safe */
-	} while (!id || t->slots[id % SESSION_SLOTS]);
-	return id;
+	if (RAND_bytes((unsigned char *)&id, sizeof(id)) != 1)
+		abort(); /* without randomness nothing here is safe */
+	for (i = 0; i < SESSION_SLOTS; i++, id++)
+		if (id && !t->slots[id % SESSION_SLOTS])
+			return id;
+	return 0;
 }
 
 /* Frees a session that no worker can see. Keys are wiped by the engine; NULL is allowed. */
@@ -100,6 +105,30 @@ void session_remove(struct session_table *t, struct rx_session *s)
 {
 	rcu_assign_pointer(t->slots[s->id % SESSION_SLOTS], NULL);
 	call_rcu(&s->rcu, free_rx);
+}
+
+/*
+ * Has a session that is not current any more received under until @erase_ns.
+ * Of a peer that changes keys all the time only the newest few are kept, so
+ * that it cannot fill the table. Main thread.
+ */
+void session_linger(struct session_table *t, struct rx_session *s, uint64_t erase_ns)
+{
+	struct rx_session *oldest = s;
+	unsigned i, n = 0;
+
+	s->erase_ns = erase_ns;
+	for (i = 0; i < SESSION_SLOTS; i++) {
+		struct rx_session *one = t->slots[i];
+
+		if (!one || one->peer != s->peer || !one->erase_ns)
+			continue;
+		n++;
+		if (one->erase_ns < oldest->erase_ns)
+			oldest = one;
+	}
+	if (n > SESSION_LINGERING_MAX)
+		session_remove(t, oldest);
 }
 
 /* Finds a session by the number in a datagram; NULL if there is none. In a read-side section. */

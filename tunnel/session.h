@@ -62,6 +62,13 @@ struct tx_session {
 
 #define SESSION_SLOTS 1024 /* a power of two; the low bits of a session's number */
 
+/*
+ * Old sessions kept for a peer. Each handshake takes several round trips, so
+ * nothing is on the way any more under the oldest. Those of all peers, and the
+ * ones in use, take three quarters of the slots.
+ */
+#define SESSION_LINGERING_MAX 11
+
 /* Every session we receive under. Numbers are a random part over a slot's index. */
 struct session_table {
 	struct rx_session *slots[SESSION_SLOTS];
@@ -72,6 +79,7 @@ struct rx_session *rx_session_new(uint32_t id, unsigned peer, const struct aead_
 				  enum aead_cipher cipher, const uint8_t (*keys)[SESSION_KEY_BYTES],
 				  unsigned n_keys);
 void session_install(struct session_table *t, struct rx_session *s);
+void session_linger(struct session_table *t, struct rx_session *s, uint64_t erase_ns);
 void session_remove(struct session_table *t, struct rx_session *s);
 struct rx_session *session_find(struct session_table *t, uint32_t id);
 struct tx_session *tx_session_new(uint32_t id, const struct aead_engine *engine,
