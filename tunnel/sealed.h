@@ -69,6 +69,7 @@ void sealed_send_probe(struct sealed *s, struct peer *p, struct tx_session *tx, 
 		       const struct probe *probe, unsigned socket, const struct endpoint *to);
 
 /* sealed_receive.c */
+void sealed_take(struct outer *o, unsigned socket, struct batch *b, unsigned n);
 unsigned sealed_receive(struct outer *o, unsigned socket, struct batch *b);
 
 #endif

@@ -181,10 +181,12 @@ static uint32_t gro_size(struct msghdr *m, uint32_t len)
 	return len;
 }
 
-unsigned sealed_receive(struct outer *o, unsigned socket, struct batch *b)
+/* Opens what is in the first @n messages of a batch, which came by @socket. In a read-side section.
+ */
+void sealed_take(struct outer *o, unsigned socket, struct batch *b, unsigned n)
 {
-	unsigned n = batch_receive(b, o->fds[socket], 0, false, RECEIVE_MESSAGES), i;
 	struct arrival a = {.s = sealed_of(o), .batch = b, .socket = socket};
+	unsigned i;
 
 	for (i = 0; i < n; i++) {
 		uint32_t len = b->msgs[i].msg_len, size = gro_size(&b->msgs[i].msg_hdr, len), at;
@@ -200,5 +202,12 @@ unsigned sealed_receive(struct outer *o, unsigned socket, struct batch *b)
 			take_datagram(&a);
 		}
 	}
+}
+
+unsigned sealed_receive(struct outer *o, unsigned socket, struct batch *b)
+{
+	unsigned n = batch_receive(b, o->fds[socket], 0, false, RECEIVE_MESSAGES);
+
+	sealed_take(o, socket, b, n);
 	return n;
 }
