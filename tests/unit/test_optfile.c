@@ -48,7 +48,8 @@ static int call(void *ctx, const char *value, struct err *err)
 
 static const struct opt main_table[] = {
 	{"text", .type = OPT_STRING, .offset = offsetof(__typeof__(conf), text)},
-	{"count", .type = OPT_COUNT, .offset = offsetof(__typeof__(conf), count), .max = 100},
+	{"count", .type = OPT_COUNT, .flags = OPT_FILE_ONLY,
+	 .offset = offsetof(__typeof__(conf), count), .max = 100},
 	{"some-time", .type = OPT_TIME, .offset = offsetof(__typeof__(conf), time),
 	 .max = UINT64_MAX},
 	{"flag", .type = OPT_FLAG, .offset = offsetof(__typeof__(conf), flag)},
