@@ -145,6 +145,16 @@ int ctl_claim(const char *what, const char *name, struct err *e)
 	return fd;
 }
 
+/* Whether the other end of a connection is root's or our own user's. */
+static bool admitted(int fd)
+{
+	struct ucred cred;
+	socklen_t n = sizeof(cred);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) &&
+	       (cred.uid == 0 || cred.uid == geteuid());
+}
+
 static void client_close(struct client *c)
 {
 	struct client **at;
@@ -245,15 +255,6 @@ static void client_ready(void *ctx, uint32_t events)
 	c->in_len += n > 0 ? (size_t)n : 0;
 	if (n <= 0 || !client_lines(c))
 		client_close(c);
-}
-
-static bool admitted(int fd)
-{
-	struct ucred cred;
-	socklen_t n = sizeof(cred);
-
-	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) &&
-	       (cred.uid == 0 || cred.uid == geteuid());
 }
 
 static void server_ready(void *ctx, uint32_t events)
@@ -406,12 +407,21 @@ int ctl_request(const char *name, const json_t *request, json_t **reply, unsigne
 	else if (connect(fd, (struct sockaddr *)&a, alen) < 0)
 		ret = err_set(e, ENOENT, "no instance named '%s' runs in this network namespace",
 			      name);
+	else if (!admitted(fd))
+		ret = err_set(
+			e, EPERM,
+			"what answers to the name '%s' is neither root's nor yours: not believed",
+			name);
 	if (!ret) {
 		ret = write_all(fd, text, strlen(text));
 		ret = ret ? ret : write_all(fd, "\n", 1);
 		ret = ret ? ret : read_reply(fd, &line, &len, timeout_ms);
 		if (ret)
-			err_set(e, -ret, "instance '%s' does not answer: %s", name, strerror(-ret));
+			err_set(e, -ret, "instance '%s' does not answer: %s%s", name,
+				strerror(-ret),
+				ret == -EPIPE || ret == -ECONNRESET
+					? "; it answers root and its own user only"
+					: "");
 	}
 	if (!ret) {
 		*reply = json_loadb(line, len, 0, NULL);

@@ -11,6 +11,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define NEWS_BUFFER (1 << 20) /* some thousands of changes at once */
+
 struct link_watch {
 	struct loop *loop;
 	struct loop_io io;
@@ -205,7 +207,11 @@ static void watch_ready(void *ctx, uint32_t events)
 {
 	struct link_watch *w = ctx;
 
-	nl_recvmsgs_default(w->sock);
+	int ret = nl_recvmsgs_default(w->sock);
+
+	/* News came faster than we read them and some are lost (netlink(7), ENOBUFS). */
+	if (ret < 0 && ret != -NLE_AGAIN)
+		w->changed(w->ctx, NULL, false);
 }
 
 /*
@@ -228,6 +234,7 @@ struct link_watch *link_watch_new(struct loop *l, link_changed changed, void *ct
 	nl_socket_disable_seq_check(w->sock);
 	nl_socket_modify_cb(w->sock, NL_CB_VALID, NL_CB_CUSTOM, on_message, w);
 	nl_socket_set_nonblocking(w->sock);
+	nl_socket_set_buffer_size(w->sock, NEWS_BUFFER, 0);
 	nl_socket_add_memberships(w->sock, RTNLGRP_LINK, 0);
 	w->io = (struct loop_io){nl_socket_get_fd(w->sock), watch_ready, w};
 	loop_add(l, &w->io, EPOLLIN);

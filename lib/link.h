@@ -32,7 +32,10 @@ int link_set_lro(const char *name, bool on);
 
 struct link_watch;
 
-/* Called after each change; @present is false when the interface has gone. */
+/*
+ * Called after each change; @present is false when the interface has gone.
+ * @info is NULL when news were lost: ask for what matters.
+ */
 typedef void (*link_changed)(void *ctx, const struct link_info *info, bool present);
 
 struct link_watch *link_watch_new(struct loop *l, link_changed changed, void *ctx, struct err *e);

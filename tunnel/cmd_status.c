@@ -8,6 +8,7 @@
 #include "lib/opts.h"
 #include "tunnel/counters.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -16,9 +17,10 @@
 #include <unistd.h>
 
 #define ANSWER_TIMEOUT_MS 5000
+#define MACS_SHOWN	  12 /* lines of the MAC table without --macs */
 #define INSTANCES_MAX	  64
 
-/* `status --check` has statuses of its own (doc/conventions). */
+/* `status --check` has statuses of its own. */
 enum { CHECK_HEALTHY = 0, CHECK_DEGRADED = 3, CHECK_NO_INSTANCE = 4 };
 
 struct options {
@@ -181,10 +183,10 @@ static void print_tags(const json_t *doc)
 	}
 }
 
-static void print_macs(const json_t *doc, bool all)
+static void print_macs(const json_t *doc)
 {
 	const json_t *macs = json_object_get(doc, "macs");
-	size_t i, shown = all || json_array_size(macs) <= 12 ? json_array_size(macs) : 10;
+	size_t i, shown = json_array_size(macs);
 
 	printf("\n%-18s %-10s %5s %-24s %8s %6s\n", "MAC", "TAG", "VLAN", "BEHIND", "AGE", "MOVES");
 	for (i = 0; i < shown; i++) {
@@ -196,8 +198,8 @@ static void print_macs(const json_t *doc, bool all)
 		       number_of(m, "tag"), number_of(m, "vlan"), behind,
 		       json_real_value(json_object_get(m, "age_s")), number_of(m, "moves"));
 	}
-	if (shown < json_array_size(macs))
-		printf("…and %zu more: --macs\n", json_array_size(macs) - shown);
+	if ((long long)shown < number_of(doc, "macs_total"))
+		printf("…and %lld more: --macs\n", number_of(doc, "macs_total") - (long long)shown);
 }
 
 static void print_drops(const json_t *doc)
@@ -220,7 +222,7 @@ static void print_drops(const json_t *doc)
 		printf("\nNothing was dropped.\n");
 }
 
-static void print_human(const json_t *doc, const struct options *o)
+static void print_human(const json_t *doc)
 {
 	const json_t *outer = json_object_get(doc, "outer");
 	long long overruns = number_of(outer, "overruns");
@@ -238,7 +240,7 @@ static void print_human(const json_t *doc, const struct options *o)
 	print_ports(doc);
 	print_peers(doc);
 	print_tags(doc);
-	print_macs(doc, o->macs);
+	print_macs(doc);
 	print_drops(doc);
 	json_array_foreach(json_object_get(doc, "ports"), i, p)
 		overruns += number_of(p, "overruns");
@@ -268,16 +270,23 @@ static int print(const json_t *doc, const struct options *o)
 	} else {
 		if (o->watch)
 			printf("\033[H\033[2J");
-		print_human(doc, o);
+		print_human(doc);
 	}
-	fflush(stdout);
+	if (fflush(stdout) || ferror(stdout)) {
+		log_error("cannot write: %s", strerror(errno));
+		return 1;
+	}
 	return o->check && !healthy ? CHECK_DEGRADED : 0;
 }
 
 static int ask(const char *name, const struct options *o, struct err *e)
 {
 	json_t *request = json_pack("{s:i, s:s}", "version", 1, "cmd", "status"), *doc = NULL;
-	int ret = ctl_request(name, request, &doc, ANSWER_TIMEOUT_MS, e);
+	int ret;
+
+	if (!o->json && !o->macs)
+		json_object_set_new(request, "macs", json_integer(o->check ? 0 : MACS_SHOWN));
+	ret = ctl_request(name, request, &doc, ANSWER_TIMEOUT_MS, e);
 
 	json_decref(request);
 	if (!ret && json_object_get(doc, "error"))

@@ -293,26 +293,32 @@ size_t fdb_count(const struct fdb *f, fdb_place place)
 	return atomic_load(&f->counts[place]);
 }
 
-/* Calls @each for every MAC until it returns false. */
+/*
+ * Calls @each for every MAC until it returns false. The table is copied first:
+ * what @each does may take long, and learning must not wait for it.
+ */
 void fdb_list(struct fdb *f, uint32_t now_ms, bool (*each)(void *ctx, const struct fdb_entry *e),
 	      void *ctx)
 {
 	struct cds_lfht_iter it;
+	struct fdb_entry *all;
 	struct entry *e;
+	size_t n = 0, i, room = 0;
 
 	pthread_mutex_lock(&f->lock); /* moves stand still, so that an entry is told as it is */
+	for (i = 0; i < FDB_PLACES; i++)
+		room += atomic_load(&f->counts[i]);
+	all = calloc(room ? room : 1, sizeof(*all));
 	rcu_read_lock();
-	fdb_for_each(f, &it, e) {
-		struct fdb_entry out = {
-			.key = e->key,
-			.place = e->place,
-			.age_ms = silent_for(e, now_ms),
-			.moves = e->moves,
-		};
-
-		if (!each(ctx, &out))
-			break;
-	}
+	fdb_for_each(f, &it, e)
+		if (all && n < room)
+			all[n++] = (struct fdb_entry){.key = e->key,
+						      .place = e->place,
+						      .age_ms = silent_for(e, now_ms),
+						      .moves = e->moves};
 	rcu_read_unlock();
 	pthread_mutex_unlock(&f->lock);
+	for (i = 0; i < n && each(ctx, &all[i]); i++)
+		;
+	free(all);
 }

@@ -70,6 +70,11 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(name, "help") || !strcmp(name, "-h") || !strcmp(name, "--help")) {
 		c = argc > 2 ? find(argv[2]) : NULL;
+		if (argc > 2 && !c) {
+			fprintf(stderr, "longhaul: unknown command '%s'\n\n", argv[2]);
+			help(stderr);
+			return 2;
+		}
 		if (c)
 			c->help();
 		else

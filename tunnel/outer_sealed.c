@@ -182,45 +182,64 @@ static uint64_t sealed_kernel_drops(const struct outer *o)
 	return sum;
 }
 
-/* Whether a frame seen on a border port is the tunnel's own: UDP between a peer's place and one of
- * ours. */
-static bool sealed_is_own(const struct tunnel *t, const struct frame *f, const struct packet *p)
+/* Whether a host is one where a peer is known to be. */
+static bool is_peers_host(const struct tunnel *t, const struct endpoint *e)
 {
 	const struct peer_places *l;
-	struct endpoint src = {0}, dst = {0};
-	unsigned i, alen = p->ip_version == 4 ? 4 : 16, at = p->ip_version == 4 ? 12 : 8;
-	uint8_t *s = src.in6.sin6_addr.s6_addr, *d = dst.in6.sin6_addr.s6_addr;
+	unsigned i;
 
-	if (p->proto != IPPROTO_UDP || !p->l4 || p->l4 + 8u > f->len)
-		return false;
-	src.in6.sin6_port = htons(load_be16(f->data + p->l4));
-	dst.in6.sin6_port = htons(load_be16(f->data + p->l4 + 2));
-	if (src.in6.sin6_port != t->listen.in6.sin6_port &&
-	    dst.in6.sin6_port != t->listen.in6.sin6_port) {
-		bool any = false;
-
-		for (i = 0; i < t->n_peers && !any; i++) {
-			l = rcu_dereference(t->peers[i].places);
-			any = l->has_direct && l->direct.in6.sin6_port == dst.in6.sin6_port;
-		}
-		if (!any)
-			return false;
-	}
-	if (alen == 4)
-		s[10] = s[11] = d[10] = d[11] = 0xff;
-	memcpy(s + 16 - alen, f->data + p->l3 + at, alen);
-	memcpy(d + 16 - alen, f->data + p->l3 + at + alen, alen);
 	for (i = 0; i < t->n_peers; i++) {
 		l = rcu_dereference(t->peers[i].places);
-		if (l->has_direct &&
-		    (endpoint_equal(&l->direct, &src) || endpoint_equal(&l->direct, &dst)))
-			return true;
-		if (l->has_learnt &&
-		    (endpoint_same_host(&l->learnt[__builtin_ctzll(l->has_learnt)], &src) ||
-		     endpoint_same_host(&l->learnt[__builtin_ctzll(l->has_learnt)], &dst)))
+		if ((l->has_direct && endpoint_same_host(&l->direct, e)) ||
+		    (l->has_learnt &&
+		     endpoint_same_host(&l->learnt[__builtin_ctzll(l->has_learnt)], e)))
 			return true;
 	}
 	return false;
+}
+
+/* Whether a port is one that we or a peer listen on. */
+static bool is_tunnel_port(const struct tunnel *t, in_port_t port)
+{
+	const struct peer_places *l;
+	unsigned i;
+
+	if (port == t->listen.in6.sin6_port)
+		return true;
+	for (i = 0; i < t->n_peers; i++) {
+		l = rcu_dereference(t->peers[i].places);
+		if (l->has_direct && port == l->direct.in6.sin6_port)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether a frame seen on a border port is the tunnel's own: UDP or TCP of its
+ * ports between a peer and anybody. Later fragments carry no ports: those of
+ * UDP with a peer are taken for ours.
+ */
+static bool sealed_is_own(const struct tunnel *t, const struct frame *f, const struct packet *p)
+{
+	size_t alen = p->ip_version == 4 ? 4 : 16, at = p->l3 + (p->ip_version == 4 ? 12u : 8u);
+	struct endpoint src = {0}, dst = {0};
+	uint8_t *s = src.in6.sin6_addr.s6_addr, *d = dst.in6.sin6_addr.s6_addr;
+
+	if (!p->ip_version || (p->proto != IPPROTO_UDP && p->proto != IPPROTO_TCP))
+		return false;
+	if (p->l4 && p->l4 + 4u <= f->len) {
+		src.in6.sin6_port = htons(load_be16(f->data + p->l4));
+		dst.in6.sin6_port = htons(load_be16(f->data + p->l4 + 2));
+		if (!is_tunnel_port(t, src.in6.sin6_port) && !is_tunnel_port(t, dst.in6.sin6_port))
+			return false;
+	} else if (p->proto != IPPROTO_UDP) {
+		return false;
+	}
+	if (alen == 4)
+		s[10] = s[11] = d[10] = d[11] = 0xff;
+	memcpy(s + 16 - alen, f->data + at, alen);
+	memcpy(d + 16 - alen, f->data + at + alen, alen);
+	return is_peers_host(t, &src) || is_peers_host(t, &dst);
 }
 
 const struct outer_ops outer_sealed = {

@@ -51,12 +51,15 @@ int port_check(const struct conf_port *conf, struct err *e)
 	return 0;
 }
 
-static void turn_lro_off(struct port *p)
+/* Turns large receive offload off at an interface that has it on; port_release() puts it back. */
+void port_turn_lro_off(struct port *p)
 {
+	bool on;
 	int ret;
 
-	if (link_lro(p->conf->name, &p->lro_was_on) || !p->lro_was_on)
+	if (link_lro(p->conf->name, &on) || !on)
 		return;
+	p->lro_was_on = true;
 	ret = link_set_lro(p->conf->name, false);
 	if (ret)
 		log_warning(
@@ -86,6 +89,12 @@ void port_link_changed(struct port *p, const struct link_info *info)
 				p->conf->name, (unsigned long long)p->conf->mtu, p->conf->name,
 				info->mtu);
 	}
+	if (info && *info->master && !p->enslaved)
+		log_warning(
+			"port %s is enslaved to %s now: its frames are bridged twice; free it with `ip link set %s "
+			"nomaster`",
+			p->conf->name, info->master, p->conf->name);
+	p->enslaved = info && *info->master;
 	p->ifindex = info ? info->ifindex : 0;
 	if (up != p->up || !p->known)
 		log_info("port %s is %s", p->conf->name, up ? "up" : info ? "down" : "gone");
@@ -123,7 +132,7 @@ int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag
 	if (p->claim < 0)
 		return p->claim;
 	port_new_fanout(p);
-	turn_lro_off(p);
+	port_turn_lro_off(p);
 	return 0;
 }
 

@@ -24,14 +24,15 @@ struct port {
 	unsigned tag;	/* index of its tag in the tunnel's tags */
 	const struct conf_port *conf;
 	const struct port_ops *ops;
-	_Atomic uint32_t mtu;	      /* of the interface, bytes of layer 3 */
-	bool known;		      /* its state was looked at; the main thread's own */
-	_Atomic bool up;	      /* present and running: frames may be sent */
-	int ifindex;		      /* 0: the interface is gone; the main thread's own */
-	int claim;		      /* descriptor that keeps other instances away; -1: none */
-	bool lro_was_on;	      /* so it is turned on again at exit */
-	bool vnet;		      /* the kernel exchanges virtio_net_hdr with us */
-	unsigned n_workers;	      /* that share it */
+	_Atomic uint32_t mtu; /* of the interface, bytes of layer 3 */
+	bool enslaved;	      /* a bridge or bond takes its frames too; the main thread\'s own */
+	bool known;	      /* its state was looked at; the main thread's own */
+	_Atomic bool up;      /* present and running: frames may be sent */
+	int ifindex;	      /* 0: the interface is gone; the main thread's own */
+	int claim;	      /* descriptor that keeps other instances away; -1: none */
+	bool lro_was_on;      /* so it is turned on again at exit */
+	bool vnet;	      /* the kernel exchanges virtio_net_hdr with us */
+	unsigned n_workers;   /* that share it */
 	_Atomic uint64_t same_lan;    /* set of ports that were found to stand on the same LAN */
 	_Atomic uint64_t same_lan_ns; /* when that was last so */
 	_Atomic uint16_t fanout;      /* group of their packet sockets */
@@ -70,6 +71,7 @@ extern const struct port_ops port_packet, port_tap;
 int port_init(struct port *p, const struct conf *conf, unsigned index, unsigned tag,
 	      unsigned n_workers, struct err *e);
 void port_new_fanout(struct port *p);
+void port_turn_lro_off(struct port *p);
 void port_release(struct port *p);
 int port_check(const struct conf_port *conf, struct err *e);
 void port_link_changed(struct port *p, const struct link_info *info);

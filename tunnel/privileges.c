@@ -27,12 +27,17 @@ void privileges_protect_memory(void)
  * Drops every capability but the two that a running tunnel needs: to open
  * ports that come back (packet sockets, promiscuous mode, binding to an
  * interface) and to set them up (TAP, MTU, offloads). Nothing can be gained
- * afterwards. Returns 0 or -errno with a text.
+ * afterwards.
+ * @low_port: it listens below port 1024 and may have to bind again
+ *
+ * Returns 0 or -errno with a text.
  */
-int privileges_drop(struct err *e)
+int privileges_drop(bool low_port, struct err *e)
 {
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_NET_RAW, -1);
+	if (low_port)
+		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_BIND_SERVICE);
 	if (capng_apply(CAPNG_SELECT_CAPS))
 		return err_set(e, EPERM, "cannot drop capabilities");
 	/* Without CAP_SETPCAP the bounding set stays as it is; no_new_privs makes it meaningless.

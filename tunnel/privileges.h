@@ -5,7 +5,9 @@
 
 #include "lib/err.h"
 
+#include <stdbool.h>
+
 void privileges_protect_memory(void);
-int privileges_drop(struct err *e);
+int privileges_drop(bool low_port, struct err *e);
 
 #endif

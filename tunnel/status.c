@@ -134,11 +134,12 @@ static json_t *drops(const struct counters *c)
 struct listing {
 	const struct tunnel *tunnel;
 	json_t *all;
+	size_t max, n;
 };
 
 static bool list_mac(void *ctx, const struct fdb_entry *e)
 {
-	const struct listing *l = ctx;
+	struct listing *l = ctx;
 	const uint8_t *m = e->key.mac;
 	unsigned i = fdb_index(e->place);
 	bool peer = fdb_is_peer(e->place);
@@ -153,12 +154,15 @@ static bool list_mac(void *ctx, const struct fdb_entry *e)
 			  peer ? "peer" : "port", "name",
 			  peer ? l->tunnel->peers[i].conf->name : l->tunnel->ports[i].conf->name,
 			  "age_s", e->age_ms / 1000.0, "moves", (json_int_t)e->moves));
-	return true;
+	return ++l->n < l->max;
 }
 
-static json_t *macs(const struct tunnel *t, uint64_t now)
+static json_t *macs(const struct tunnel *t, uint64_t now, size_t max)
 {
-	struct listing l = {t, json_array()};
+	struct listing l = {t, json_array(), max, 0};
+
+	if (!max)
+		return l.all;
 
 	fdb_list(t->fdb, (uint32_t)(now / NS_PER_MS), list_mac, &l);
 	return l.all;
@@ -181,23 +185,35 @@ static json_t *problems(const struct tunnel *t)
 			json_array_append_new(all,
 					      json_sprintf("port %s is %s", t->ports[i].conf->name,
 							   t->ports[i].ifindex ? "down" : "gone"));
+	for (i = 0; i < t->n_ports; i++)
+		if (t->ports[i].enslaved)
+			json_array_append_new(
+				all,
+				json_sprintf("port %s is enslaved: its frames are bridged twice",
+					     t->ports[i].conf->name));
 	if (t->control)
 		control_problems(t->control, all);
 	return all;
 }
 
-/* Makes the status document of a tunnel; a new reference. Main thread. */
-json_t *tunnel_status(struct tunnel *t)
+/*
+ * Makes the status document of a tunnel; a new reference. Main thread.
+ * @max_macs: most entries of the MAC table to list
+ */
+json_t *tunnel_status(struct tunnel *t, size_t max_macs)
 {
 	struct counters sum, *c = &sum;
+	size_t total = 0, i;
 	uint64_t now = clock_ns();
 	json_t *wrong = problems(t);
 
 	sum_counters(t, c);
+	for (i = 0; i < FDB_PLACES; i++)
+		total += fdb_count(t->fdb, (fdb_place)i);
 
 	return json_pack("{s:i, s:s, s:s?, s:s, s:i, s:s, s:f, s:o, s:{s:s, s:b, s:s, s:I, s:I, "
 			 "s:I, s:I}, s:i, s:o, s:o, "
-			 "s:o, s:o, s:I, s:I, s:o}",
+			 "s:o, s:o, s:I, s:I, s:I, s:o}",
 			 "version", 1, "name", t->conf->name, "site", t->conf->site, "program",
 			 LONGHAUL_VERSION, "pid", (int)getpid(), "state",
 			 json_array_size(wrong) ? "degraded" : "healthy", "uptime_s",
@@ -208,5 +224,6 @@ json_t *tunnel_status(struct tunnel *t)
 			 count(&c->outer_fragmented), "overruns", count(&c->outer_overruns),
 			 "workers", (int)t->n_workers, "ports", ports(t, c), "peers",
 			 peers(t, c, now), "tags", tags(t, c), "drops", drops(c), "flooded",
-			 count(&c->flooded), "unlearnt", count(&c->unlearnt), "macs", macs(t, now));
+			 count(&c->flooded), "unlearnt", count(&c->unlearnt), "macs_total",
+			 (json_int_t)total, "macs", macs(t, now, max_macs));
 }

@@ -200,6 +200,11 @@ void tunnel_mtu_changed(struct tunnel *t)
 	uint32_t fits = tunnel_inner_mtu(t), mtu;
 	unsigned i;
 
+	if (t->interface_mtu < MTU_MIN + t->outer_ops->overhead + ETH_HDR_LEN)
+		log_warning(
+			"tunnel interface %s has an MTU of %u: even the smallest TCP segments will be "
+			"fragmented",
+			t->conf->interface, t->interface_mtu);
 	if (t->control)
 		fits = control_smallest_mtu(t->control, fits);
 	for (i = 0; i < t->n_tags; i++) {
@@ -324,16 +329,56 @@ static void port_changed(struct tunnel *t, struct port *port, const struct link_
 
 	port_link_changed(port, present ? info : NULL);
 	/* A TAP comes because the worker made it; any other interface comes back without us. */
-	if (back && port->conf->kind != CONF_PORT_TAP)
+	if (back && port->conf->kind != CONF_PORT_TAP) {
+		port_turn_lro_off(port);
 		reopen_port(t, port);
-	else if (!present && port->conf->kind == CONF_PORT_TAP)
+	} else if (!present && port->conf->kind == CONF_PORT_TAP)
 		loop_timer_start(t->loop, &t->retry_timer, RETRY_PERIOD_NS, 0);
+}
+
+static void link_news(void *ctx, const struct link_info *info, bool present);
+
+/* Looks at an interface of ours as if news of it had come. */
+static void look_again(struct tunnel *t, const char *name, int ifindex)
+{
+	struct link_info info = {.ifindex = ifindex};
+	int ret = link_get(name, &info, NULL);
+
+	snprintf(info.name, sizeof(info.name), "%s", name);
+	if (!ret || (ret == -ENODEV && ifindex))
+		link_news(t, &info, !ret);
+}
+
+static void look_at_everything(struct tunnel *t)
+{
+	unsigned i;
+
+	look_again(t, t->conf->interface, t->interface.ifindex);
+	for (i = 0; i < t->n_ports; i++)
+		look_again(t, t->ports[i].conf->name, t->ports[i].ifindex);
+}
+
+/* A port's interface that has another name now is gone as far as we are concerned. */
+static void notice_renamed(struct tunnel *t, const struct link_info *info)
+{
+	unsigned i;
+
+	for (i = 0; i < t->n_ports; i++)
+		if (t->ports[i].ifindex == info->ifindex &&
+		    strcmp(t->ports[i].conf->name, info->name))
+			port_changed(t, &t->ports[i], info, false);
 }
 
 static void link_news(void *ctx, const struct link_info *info, bool present)
 {
 	struct tunnel *t = ctx;
-	struct port *port = find_port(t, info->name);
+	struct port *port = info ? find_port(t, info->name) : NULL;
+
+	if (!info) {
+		look_at_everything(t);
+		return;
+	}
+	notice_renamed(t, info);
 
 	if (!strcmp(info->name, t->conf->interface))
 		interface_changed(t, info, present);
@@ -385,8 +430,12 @@ static json_t *answer(void *ctx, const json_t *request)
 {
 	const char *cmd = json_string_value(json_object_get(request, "cmd"));
 
+	const json_t *macs = json_object_get(request, "macs");
+
+	/* "macs": most entries of the MAC table to list; all unless said */
 	if (cmd && !strcmp(cmd, "status"))
-		return tunnel_status(ctx);
+		return tunnel_status(ctx, json_is_integer(macs) ? (size_t)json_integer_value(macs)
+								: SIZE_MAX);
 	return json_pack("{s:i, s:s}", "version", 1, "error", "unknown cmd; known: status");
 }
 
@@ -469,13 +518,16 @@ static int set_up(struct tunnel *t, struct err *e)
 	ret = ret ? ret : init_ports(t, e);
 	if (ret)
 		return ret;
+	ret = t->outer_ops->plain_text ? 0 : set_up_control(t, e);
+	/* Before any thread, liburcu's too: capabilities are a thread's, and new ones inherit them.
+	 */
+	ret = ret ? ret : privileges_drop(t->control && ntohs(t->listen.in6.sin6_port) < 1024, e);
+	if (ret)
+		return ret;
 	t->fdb = fdb_new();
 	t->reflect = calloc(1, sizeof(*t->reflect));
 	if (!t->fdb || !t->reflect)
 		return err_set(e, ENOMEM, "out of memory");
-	ret = t->outer_ops->plain_text ? 0 : set_up_control(t, e);
-	if (ret)
-		return ret;
 	tunnel_mtu_changed(t);
 	if (t->outer_ops->plain_text)
 		grant_everything(t);
@@ -495,8 +547,6 @@ static int set_up(struct tunnel *t, struct err *e)
 			port_link_changed(&t->ports[i], &info);
 	}
 	ret = loop_on_signals(t->loop, signals, on_signal, t, e);
-	/* Before the workers: capabilities are a thread's, and new threads inherit them. */
-	ret = ret ? ret : privileges_drop(e);
 	for (i = 0; !ret && i < t->n_workers; i++)
 		ret = worker_start(t->workers[i], e);
 	return ret;

@@ -70,6 +70,6 @@ int tunnel_run(const struct conf *conf, struct err *e);
 uint32_t tunnel_inner_mtu(const struct tunnel *t);
 void tunnel_mtu_changed(struct tunnel *t);
 int tunnel_tag_index(const struct tunnel *t, uint32_t tag);
-json_t *tunnel_status(struct tunnel *t);
+json_t *tunnel_status(struct tunnel *t, size_t max_macs);
 
 #endif

@@ -159,25 +159,31 @@ static bool is_reflected(struct worker *w, struct port *port, const struct frame
 	return written >= 0;
 }
 
-/* Whether a frame read from a port may enter the bridge at all. */
-static bool admit(struct worker *w, struct port *port, const struct frame *f,
-		  const struct packet *p)
+/* Whether a frame may enter the bridge at all, wherever it comes from. */
+static bool admit(struct worker *w, const struct frame *f, const struct packet *p, uint32_t frames)
 {
 	static const uint8_t zero[6];
 	const uint8_t *source = f->data + 6;
-	enum drop reason;
 
 	if (source[0] & 1 || !memcmp(source, zero, 6))
-		reason = DROP_bad_source;
+		drop(w, DROP_bad_source, frames);
 	else if (p->ethertype == ETHERTYPE_MAC_CONTROL)
-		reason = DROP_mac_control;
-	else if (w->tunnel->outer_ops->is_own(w->tunnel, f, p))
-		reason = DROP_own_outer;
-	else if (is_reflected(w, port, f, p))
-		reason = DROP_reflected;
+		drop(w, DROP_mac_control, frames);
 	else
 		return true;
-	drop(w, reason, wire_frames(f, p));
+	return false;
+}
+
+/* Whether a frame read from a port is a LAN's, and not something of ours that comes back. */
+static bool is_foreign(struct worker *w, struct port *port, const struct frame *f,
+		       const struct packet *p, uint32_t frames)
+{
+	if (w->tunnel->outer_ops->is_own(w->tunnel, f, p))
+		drop(w, DROP_own_outer, frames);
+	else if (is_reflected(w, port, f, p))
+		drop(w, DROP_reflected, frames);
+	else
+		return true;
 	return false;
 }
 
@@ -281,7 +287,8 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	counter_add(&in->frames, frames);
 	counter_add(&in->bytes, f->len + (frames - 1) * p.payload);
 	counter_add(&in->supers, frames > 1);
-	if (!admit(w, port, f, &p) || !learn(w, tag, fdb_port(port->index), f, &p))
+	if (!admit(w, f, &p, frames) || !is_foreign(w, port, f, &p, frames) ||
+	    !learn(w, tag, fdb_port(port->index), f, &p))
 		return;
 	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
 	if (d.peers)
@@ -322,8 +329,11 @@ static void port_ready(void *ctx, uint32_t events)
 		socklen_t len = sizeof(error);
 
 		/* Reading the error clears it: an interface that went away or down says so once. */
-		if (getsockopt(end->queue.io.fd, SOL_SOCKET, SO_ERROR, &error, &len))
-			loop_modify(w->loop, &end->queue.io, 0); /* a TAP that is gone */
+		if (getsockopt(end->queue.io.fd, SOL_SOCKET, SO_ERROR, &error, &len)) {
+			loop_remove(w->loop,
+				    &end->queue.io); /* a TAP that is gone; it is made again */
+			port_queue_close(&end->queue);
+		}
 		return;
 	}
 	batch_begins(w);
@@ -369,11 +379,7 @@ static void from_peer(struct worker *w, const struct gso_merged *m)
 	counter_add(&in->frames, m->frames);
 	counter_add(&in->bytes, m->len + (m->frames - 1) * p.payload);
 	counter_add(&in->supers, m->frames > 1);
-	if (m->head->data[6] & 1) {
-		drop(w, DROP_bad_source, m->frames);
-		return;
-	}
-	if (!learn(w, tag, fdb_peer(peer), m->head, &p))
+	if (!admit(w, m->head, &p, m->frames) || !learn(w, tag, fdb_peer(peer), m->head, &p))
 		return;
 	d = find_destinations(w, tag, fdb_peer(peer), m->head, &p, m->frames);
 	to_ports(w, d.ports, m, &p);

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from longhaul_lab import Capture, LabError, longhaul, wait_for
@@ -253,11 +254,11 @@ def test_a_peer_behind_nat_calls_in_and_may_move(make_lab):
 def test_privileges_and_core_dumps_are_given_up(make_lab):
     lab = make_lab()
     a, _ = start(lab)
-    fields = dict(line.split(":\t", 1) for line in open(f"/proc/{a.pid}/status", encoding="utf-8")
-                  if ":\t" in line)
     allowed = 1 << 12 | 1 << 13     # CAP_NET_ADMIN, CAP_NET_RAW
-    assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == allowed
-    assert fields["NoNewPrivs"].strip() == "1"
+    for task in Path(f"/proc/{a.pid}/task").iterdir():
+        fields = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+        assert int(fields["CapEff"], 16) == int(fields["CapPrm"], 16) == allowed, task
+        assert fields["NoNewPrivs"].strip() == "1"
     assert "Max core file size        0                    0" in open(f"/proc/{a.pid}/limits", encoding="utf-8").read()
 
 

@@ -131,3 +131,22 @@ def test_a_killed_instance_leaves_nothing_and_can_be_started_again(make_lab):
     assert site.run("ip link show vm0", check=False).returncode != 0
     again = lab.tunnel("A", *PLAIN)
     assert again.status()["state"] == "healthy"
+
+
+def test_what_another_user_says_under_our_name_is_not_believed(make_lab):
+    lab = make_lab()
+    site = lab.site("A")
+    fake = site.popen(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-c",
+                       "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind('\\0longhaul/wan')\ns.listen()\n"
+                       "print('ready', flush=True)\nwhile True:\n c, _ = s.accept()\n c.recv(999)\n"
+                       " c.sendall(b'{\"name\":\"wan\",\"state\":\"healthy\"}\\n')\n"])
+    fake.expect("ready")
+    out = site.run([longhaul(), "status", "wan", "--check"], check=False)
+    assert out.returncode == 1 and "not believed" in out.stderr
+
+
+def test_output_that_cannot_be_written_is_a_failure(make_lab):
+    lab = make_lab()
+    lab.tunnel("A", *PLAIN)
+    out = lab.site("A").sh(f"{longhaul()} status --json > /dev/full", check=False)
+    assert out.returncode == 1 and "cannot write" in out.stderr

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Switching: learning, moving, flooding, and what protects the LANs."""
+import signal
 import time
+from pathlib import Path
 
 import pytest
 from longhaul_lab import Capture, wait_for
@@ -227,3 +229,44 @@ def test_an_interface_may_go_away_and_come_back(make_lab, what):
     wait_for(lambda: a.status()["state"] == "healthy", what="the return to be noticed")
     if what == "border":
         lab.host("hA").ping(lab.host("hB").ip)
+
+
+def test_lost_news_of_interfaces_are_made_up_for(make_lab):
+    """The kernel drops netlink messages that are not read in time; nothing tells which."""
+    lab = make_lab()
+    site, a = lab.site("A"), lab.tunnel("A", *PLAIN)
+    a.send(signal.SIGSTOP)
+    pairs = range(300)
+    site.ip_batch("".join(f"link add x{n} type veth peer name y{n}\n" for n in pairs))
+    site.run("ip link del border")
+    site.ip_batch("".join(f"link set x{n} up\nlink set x{n} down\nlink del x{n}\n" for n in pairs))
+    a.send(signal.SIGCONT)
+    wait_for(lambda: a.status()["ports"][0]["state"] == "gone", 30, "the port to be found gone")
+
+
+def test_a_renamed_or_enslaved_port_is_told(make_lab):
+    lab = make_lab()
+    site, a = lab.site("A"), lab.tunnel("A", *PLAIN)
+    site.ip_batch("link add br7 type bridge\nlink set border master br7\n")
+    wait_for(lambda: "enslaved" in str(a.status()["problems"]), what="the port to be found enslaved")
+    site.ip_batch("link set border nomaster\nlink set border down\nlink set border name other\n")
+    wait_for(lambda: a.status()["ports"][0]["state"] == "gone", what="the renamed port to be found gone")
+    site.ip_batch("link set other name border\nlink set border up\n")
+    wait_for(lambda: a.status()["state"] == "healthy", what="its return")
+
+
+def test_a_tap_whose_name_was_taken_costs_no_processor_time(make_lab):
+    lab = make_lab()
+    site = lab.site("A")
+    a = lab.tunnel("A", "-t", "wan", "-f", "192.0.2.2", "-vb", "vm0:1", *PLAIN)
+    site.ip_batch("link del vm0\nlink add vm0 type veth peer name vm1\n")
+    a.expect("vm0")
+
+    def ticks():
+        return sum(int(word) for word in Path(f"/proc/{a.pid}/stat").read_text().rpartition(")")[2].split()[11:13])
+    wait_for(lambda: a.status()["ports"][0]["state"] != "up" or True, what="the loss")
+    before = ticks()
+    time.sleep(1)
+    assert ticks() - before < 50, "it spins"
+    site.run("ip link del vm0")
+    wait_for(lambda: a.status()["ports"][0]["state"] == "up", 20, "the TAP to be made again")
