@@ -27,6 +27,23 @@ static const char *text_of(const json_t *m, const char *key)
 	return s ? s : "";
 }
 
+/*
+ * Copies a text of the peer's for people to read: cut between characters, or
+ * it would be no UTF-8 and could not stand in status; no control characters,
+ * which a terminal would obey.
+ */
+static void copy_text(char *to, size_t size, const char *text)
+{
+	size_t len = strnlen(text, size), i;
+
+	if (len == size)
+		for (len--; len && (text[len] & 0xc0) == 0x80; len--)
+			;
+	for (i = 0; i < len; i++)
+		to[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
+	to[len] = '\0';
+}
+
 static json_t *tags_offered(const struct tunnel *t, const struct peer *p)
 {
 	uint64_t left = t->tags_of[p->index];
@@ -201,15 +218,17 @@ static bool refuse(struct conn *c, struct err *e, const char *why)
 static const char *site_conflict(const struct conn *c, const char *site)
 {
 	const struct control *k = c->control;
+	char kept[sizeof(c->link->site)]; /* as that of the others was */
 	unsigned i;
 
 	if (!*site)
 		return NULL;
+	copy_text(kept, sizeof(kept), site);
 	if (k->tunnel->conf->site && !strcmp(k->tunnel->conf->site, site))
 		return "both ends say that they are the same site; a second appliance at one site makes a loop";
 	for (i = 0; i < k->n_links; i++)
 		if (&k->links[i] != c->link && k->links[i].current &&
-		    !strcmp(k->links[i].site, site))
+		    !strcmp(k->links[i].site, kept))
 			return "another appliance of the same site is connected already; two make a loop";
 	return NULL;
 }
@@ -241,8 +260,8 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 		return false;
 	c->tx->partial = json_is_true(json_object_get(m, "partial")) &&
 			 !(t->conf->without & WITHOUT_PARTIAL);
-	snprintf(l->site, sizeof(l->site), "%s", text_of(m, "site"));
-	snprintf(l->program, sizeof(l->program), "%s", text_of(m, "program"));
+	copy_text(l->site, sizeof(l->site), text_of(m, "site"));
+	copy_text(l->program, sizeof(l->program), text_of(m, "program"));
 	l->workers = (unsigned)workers;
 	l->mtu = (uint32_t)json_integer_value(json_object_get(m, "mtu"));
 	take_mesh(l, json_object_get(m, "peers"));
@@ -278,6 +297,7 @@ static bool take_bye(struct conn *c, const json_t *m)
 bool control_take(struct conn *c, const json_t *m, struct err *e)
 {
 	const char *type = text_of(m, "type");
+	char why[200];
 
 	if (!strcmp(type, "hello"))
 		return take_hello(c, m, e);
@@ -286,7 +306,8 @@ bool control_take(struct conn *c, const json_t *m, struct err *e)
 	if (!strcmp(type, "bye"))
 		return take_bye(c, m);
 	if (!strcmp(type, "error")) {
-		err_set(e, EPROTO, "it refuses us: %.200s", text_of(m, "text"));
+		copy_text(why, sizeof(why), text_of(m, "text"));
+		err_set(e, EPROTO, "it refuses us: %s", why);
 		return false;
 	}
 	if (c->state != CONN_UP)
