@@ -3,6 +3,7 @@
 #include "lib/cksum.h"
 
 #include <endian.h>
+#include <netinet/in.h>
 #include <string.h>
 
 /*
@@ -164,5 +165,24 @@ bool cksum_complete(struct frame *f)
 	f->vnet.flags &= (uint8_t)~VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	f->vnet.csum_start = 0;
 	f->vnet.csum_offset = 0;
+	return true;
+}
+
+/*
+ * Describes the checksum of a frame that is known to be partial: where it is,
+ * its own headers tell, not whoever sent it.
+ * @f: its vnet is set
+ *
+ * Returns false, with nothing set, if the frame is not a whole TCP or UDP packet.
+ */
+bool cksum_mark_partial(struct frame *f)
+{
+	struct packet p;
+
+	if (packet_parse(f->data, f->len, &p) || !p.payload || p.fragment)
+		return false;
+	f->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	f->vnet.csum_start = p.l4;
+	f->vnet.csum_offset = p.proto == IPPROTO_TCP ? 16 : 6;
 	return true;
 }

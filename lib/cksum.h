@@ -13,5 +13,6 @@ uint16_t cksum_fold(uint32_t sum);
 uint16_t cksum_replace16(uint16_t check, uint16_t old, uint16_t new_);
 uint32_t cksum_pseudo(const uint8_t *data, const struct packet *p, uint32_t l4_len);
 bool cksum_complete(struct frame *f);
+bool cksum_mark_partial(struct frame *f);
 
 #endif

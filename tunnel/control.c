@@ -22,6 +22,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/sock.h"
 #include "tunnel/tunnel.h"
 
 #include <netinet/tcp.h>
@@ -317,11 +318,11 @@ static void keep_alive(int fd)
 {
 	int on = 1, idle = 5, interval = 2, timeout = USER_TIMEOUT_MS;
 
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, on);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout);
+	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 /* Makes a connection around a descriptor, which it owns from then on. NULL: out of memory. */
@@ -395,7 +396,7 @@ static int call(struct control *k, const struct endpoint *to)
 	fd = socket(name.ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname) + 1) ||
+	if (sock_bind_device(fd, ifname) ||
 	    (connect(fd, (struct sockaddr *)&name.ss, name.len) && errno != EINPROGRESS)) {
 		int error = errno;
 
@@ -545,19 +546,18 @@ int control_listen(struct control *k, struct err *e)
 	struct tunnel *t = k->tunnel;
 	struct endpoint_name name;
 	char text[ENDPOINT_TEXT];
-	int fd, on = 1, off = 0, ret;
+	int fd, ret;
 
 	endpoint_text(&t->listen, text);
 	fd = socket(t->listen_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(e, errno, "TCP socket: %s", strerror(errno));
 	k->listener = (struct loop_io){fd, listener_ready, k};
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (t->listen_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+		sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 	if (!endpoint_name(&t->listen, t->listen_family, &name) ||
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, t->conf->interface,
-		       (socklen_t)strlen(t->conf->interface) + 1) ||
+	    sock_bind_device(fd, t->conf->interface) ||
 	    bind(fd, (struct sockaddr *)&name.ss, name.len) || listen(fd, LISTEN_BACKLOG)) {
 		ret = errno;
 		return err_set(

@@ -76,5 +76,6 @@ struct outer_ops {
 extern const struct outer_ops outer_capsulator, outer_sealed;
 
 const struct outer_ops *outer_find(int kind);
+enum drop outer_drop_reason(int error);
 
 #endif

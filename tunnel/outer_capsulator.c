@@ -12,11 +12,10 @@
  */
 #include "tunnel/outer.h"
 
-#include "lib/log.h"
+#include "lib/sock.h"
 #include "tunnel/tunnel.h"
 
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,6 @@
 #define CAPSULATOR_TAG_LEN  4
 #define IPV4_HDR_MIN	    20
 #define IPV4_MAX	    65535
-#define SOCKET_BUFFER	    (16 << 20)
 
 #define TX_MESSAGES 256
 
@@ -46,17 +44,11 @@ static struct capsulator *of(struct outer *o)
 	return (struct capsulator *)o;
 }
 
-static int set(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value));
-}
-
 static int capsulator_rebind(struct outer *o, struct err *e)
 {
 	const char *ifname = o->tunnel->conf->interface;
 
-	if (setsockopt(o->fds[0], SOL_SOCKET, SO_BINDTODEVICE, ifname,
-		       (socklen_t)strlen(ifname) + 1))
+	if (sock_bind_device(o->fds[0], ifname))
 		return err_set(e, errno, "binding to %s: %s", ifname, strerror(errno));
 	return 0;
 }
@@ -87,11 +79,8 @@ static struct outer *capsulator_open(struct tunnel *t, unsigned worker, struct c
 		return NULL;
 	}
 	/* Path MTU discovery would set DF and refuse what the original program fragments. */
-	set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
-		set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-		set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+	sock_large_buffers(fd);
 	if (capsulator_rebind(&p->outer, e)) {
 		capsulator_close(&p->outer);
 		return NULL;
@@ -157,19 +146,8 @@ static void count_send_error(struct capsulator *p, unsigned i, int error)
 {
 	struct counters *c = p->outer.counters;
 	struct traffic *out = &c->peers[p->peer[i]].out;
-	enum drop reason = DROP_outer_error;
 
-	switch (error) {
-	case EAGAIN:
-	case ENOBUFS: reason = DROP_outer_full; break;
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTUNREACH:
-	case ENODEV:
-	case ENXIO: reason = DROP_outer_unreachable; break;
-	case EMSGSIZE: reason = DROP_outer_too_big; break;
-	}
-	counter_add(&c->drops[reason], 1);
+	counter_add(&c->drops[outer_drop_reason(error)], 1);
 	counter_add(&out->frames, -1ull);
 	counter_add(&out->bytes, -(p->iovs[i][1].iov_len + p->iovs[i][2].iov_len));
 }
@@ -270,11 +248,7 @@ static bool capsulator_is_own(const struct tunnel *t, const struct frame *f, con
 
 static uint64_t capsulator_kernel_drops(const struct outer *o)
 {
-	uint32_t info[SK_MEMINFO_VARS] = {0};
-	socklen_t len = sizeof(info);
-
-	getsockopt(o->fds[0], SOL_SOCKET, SO_MEMINFO, info, &len);
-	return info[SK_MEMINFO_DROPS];
+	return sock_overruns(o->fds[0]);
 }
 
 const struct outer_ops outer_capsulator = {

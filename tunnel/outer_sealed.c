@@ -12,23 +12,16 @@
 #include "tunnel/sealed.h"
 
 #include "lib/log.h"
+#include "lib/sock.h"
 #include "tunnel/tunnel.h"
 
 #include <errno.h>
 #include <linux/filter.h>
-#include <linux/sock_diag.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define SOCKET_BUFFER (16 << 20)
-
-static int set(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value));
-}
 
 /* Loads the byte at an offset of the UDP payload, modulo the number of sockets: the sender's
  * worker. */
@@ -44,11 +37,6 @@ static int steer(int fd, unsigned n_workers)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog));
 }
 
-static int bind_to_interface(int fd, const char *ifname)
-{
-	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname) + 1);
-}
-
 /* Opens one UDP socket on the tunnel's interface; port 0: one of its own. */
 static int open_socket(const struct tunnel *t, int family, bool listening, struct err *e)
 {
@@ -62,19 +50,16 @@ static int open_socket(const struct tunnel *t, int family, bool listening, struc
 	if (!listening)
 		at.in6.sin6_port = 0;
 	else
-		set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 	if (family == AF_INET6) {
-		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-		set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+		sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+		sock_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
 	}
-	set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
-	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
-		set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-		set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
-	if (!(t->conf->without & WITHOUT_UDP_GRO) && set(fd, IPPROTO_UDP, UDP_GRO, 1))
+	sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+	sock_large_buffers(fd);
+	if (!(t->conf->without & WITHOUT_UDP_GRO) && sock_set(fd, IPPROTO_UDP, UDP_GRO, 1))
 		log_info("the kernel has no UDP_GRO; datagrams are received one by one");
-	if (bind_to_interface(fd, t->conf->interface))
+	if (sock_bind_device(fd, t->conf->interface))
 		err_set(e, errno, "binding to %s: %s", t->conf->interface, strerror(errno));
 	else if (!endpoint_name(&at, family, &name) ||
 		 bind(fd, (struct sockaddr *)&name.ss, name.len))
@@ -160,7 +145,7 @@ static int sealed_rebind(struct outer *o, struct err *e)
 	unsigned i;
 
 	for (i = 0; i < OUTER_SOCKETS; i++)
-		if (bind_to_interface(o->fds[i], o->tunnel->conf->interface))
+		if (sock_bind_device(o->fds[i], o->tunnel->conf->interface))
 			return err_set(e, errno, "binding to %s: %s", o->tunnel->conf->interface,
 				       strerror(errno));
 	return 0;
@@ -168,18 +153,7 @@ static int sealed_rebind(struct outer *o, struct err *e)
 
 static uint64_t sealed_kernel_drops(const struct outer *o)
 {
-	uint32_t info[SK_MEMINFO_VARS];
-	socklen_t len;
-	uint64_t sum = 0;
-	unsigned i;
-
-	for (i = 0; i < OUTER_SOCKETS; i++) {
-		memset(info, 0, sizeof(info));
-		len = sizeof(info);
-		getsockopt(o->fds[i], SOL_SOCKET, SO_MEMINFO, info, &len);
-		sum += info[SK_MEMINFO_DROPS];
-	}
-	return sum;
+	return sock_overruns(o->fds[SOCKET_LISTEN]) + sock_overruns(o->fds[SOCKET_OUT]);
 }
 
 /* Whether a host is one where a peer is known to be. */

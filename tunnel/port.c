@@ -4,10 +4,10 @@
 
 #include "lib/ctlsock.h"
 #include "lib/log.h"
+#include "lib/sock.h"
 
 #include <errno.h>
 #include <linux/if_arp.h>
-#include <linux/sock_diag.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,12 +181,7 @@ void port_queue_close(struct port_queue *q)
 /* Frames the kernel dropped because we did not read them in time, in all. */
 uint64_t port_queue_kernel_drops(const struct port_queue *q)
 {
-	uint32_t info[SK_MEMINFO_VARS] = {0};
-	socklen_t len = sizeof(info);
-
-	if (q->io.fd < 0 || getsockopt(q->io.fd, SOL_SOCKET, SO_MEMINFO, info, &len))
-		return q->closed_drops;
-	return q->closed_drops + info[SK_MEMINFO_DROPS];
+	return q->closed_drops + (q->io.fd < 0 ? 0 : sock_overruns(q->io.fd));
 }
 
 /*

@@ -8,6 +8,9 @@
  */
 #include "tunnel/port.h"
 
+#include "lib/cksum.h"
+#include "lib/sock.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -20,33 +23,21 @@
 #define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000
 #endif
 
-/* AF_PACKET knows no backpressure: what a burst needs must fit in the buffers. */
-#define SOCKET_BUFFER (16 << 20)
-
-static int set(int fd, int level, int name, int value)
-{
-	return setsockopt(fd, level, name, &value, sizeof(value));
-}
-
 static int packet_options(int fd, int ifindex, bool vnet, struct err *e)
 {
 	struct packet_mreq promisc = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC};
 
-	if (set(fd, SOL_PACKET, PACKET_AUXDATA, 1))
+	if (sock_set(fd, SOL_PACKET, PACKET_AUXDATA, 1))
 		return err_set(e, errno, "PACKET_AUXDATA: %s", strerror(errno));
-	if (set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1))
+	if (sock_set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1))
 		return err_set(e, errno, "PACKET_IGNORE_OUTGOING (Linux 4.20): %s",
 			       strerror(errno));
-	if (vnet && set(fd, SOL_PACKET, PACKET_VNET_HDR, 1))
+	if (vnet && sock_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1))
 		return err_set(e, errno, "PACKET_VNET_HDR: %s; try --without vnet-hdr",
 			       strerror(errno));
 	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promisc, sizeof(promisc)))
 		return err_set(e, errno, "promiscuous mode: %s", strerror(errno));
-	/* The limits of the system bind unless we may pass them; then what it allows must do. */
-	if (set(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
-		set(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-	if (set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-		set(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	sock_large_buffers(fd);
 	return 0;
 }
 
@@ -59,8 +50,9 @@ static int join_fanout(int fd, const struct port *p, struct err *e)
 		return 0;
 	/* A group does not inherit its members' PACKET_IGNORE_OUTGOING; it has a flag since
 	 * Linux 5.11. */
-	if (!set(fd, SOL_PACKET, PACKET_FANOUT, hash | PACKET_FANOUT_FLAG_IGNORE_OUTGOING << 16) ||
-	    !set(fd, SOL_PACKET, PACKET_FANOUT, hash))
+	if (!sock_set(fd, SOL_PACKET, PACKET_FANOUT,
+		      hash | PACKET_FANOUT_FLAG_IGNORE_OUTGOING << 16) ||
+	    !sock_set(fd, SOL_PACKET, PACKET_FANOUT, hash))
 		return 0;
 	return err_set(e, errno, "PACKET_FANOUT: %s", strerror(errno));
 }
@@ -121,17 +113,12 @@ static uint8_t *restore_vlan(uint8_t *data, const struct tpacket_auxdata *aux,
 
 /* Without a virtio_net_hdr the kernel only says that the checksum is partial: where, the headers
  * tell. */
-static struct virtio_net_hdr describe_partial(const uint8_t *data, uint32_t len)
+static struct virtio_net_hdr partial_vnet(uint8_t *data, uint32_t len)
 {
-	struct virtio_net_hdr v = {0};
-	struct packet p;
+	struct frame f = {.data = data, .len = len};
 
-	if (packet_parse(data, len, &p) || !p.payload)
-		return v;
-	v.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	v.csum_start = p.l4;
-	v.csum_offset = p.proto == IPPROTO_TCP ? 16 : 6;
-	return v;
+	cksum_mark_partial(&f);
+	return f.vnet;
 }
 
 static unsigned packet_receive(struct port_queue *q, struct batch *b, struct counters *c)
@@ -154,7 +141,7 @@ static unsigned packet_receive(struct port_queue *q, struct batch *b, struct cou
 		if (vnet)
 			len = len > sizeof(b->vnets[i]) ? len - (uint32_t)sizeof(b->vnets[i]) : 0;
 		else if (aux && aux->tp_status & TP_STATUS_CSUMNOTREADY)
-			b->vnets[i] = describe_partial(data, len);
+			b->vnets[i] = partial_vnet(data, len);
 		else
 			b->vnets[i] = (struct virtio_net_hdr){0};
 		if (aux && aux->tp_status & TP_STATUS_VLAN_VALID && len >= ETH_HDR_LEN) {

@@ -10,6 +10,7 @@
  */
 #include "tunnel/sealed.h"
 
+#include "lib/cksum.h"
 #include "lib/clock.h"
 #include "tunnel/tunnel.h"
 
@@ -85,20 +86,6 @@ static bool open_datagram(struct arrival *a, bool *newest)
 	return ok;
 }
 
-/* The offload header of a frame whose checksum is partial: its place is the headers', not the
- * sender's, to say. */
-static bool describe_partial(struct frame *f)
-{
-	struct packet p;
-
-	if (packet_parse(f->data, f->len, &p) || !p.payload || p.fragment)
-		return false;
-	f->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	f->vnet.csum_start = p.l4;
-	f->vnet.csum_offset = p.proto == IPPROTO_TCP ? 16 : 6;
-	return true;
-}
-
 static void take_frame(struct arrival *a)
 {
 	struct outer *o = &a->s->outer;
@@ -116,7 +103,7 @@ static void take_frame(struct arrival *a)
 			       o->counters))
 		return;
 	f->key = outer_key((unsigned)tag, a->session->peer);
-	if (a->h.flags & SEALED_PARTIAL && !describe_partial(f)) {
+	if (a->h.flags & SEALED_PARTIAL && !cksum_mark_partial(f)) {
 		a->batch->n--;
 		sealed_drop(o, DROP_offload_malformed, 1);
 	}

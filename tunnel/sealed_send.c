@@ -26,20 +26,8 @@ static void count_send_error(struct outer *o, const struct train *tr, uint32_t f
 			     uint64_t inner, int error)
 {
 	struct traffic *out = &o->counters->peers[tr->peer].out;
-	enum drop reason = DROP_outer_error;
 
-	switch (error) {
-	case EAGAIN:
-	case ENOBUFS: reason = DROP_outer_full; break;
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTUNREACH:
-	case ECONNREFUSED:
-	case ENODEV:
-	case ENXIO: reason = DROP_outer_unreachable; break;
-	case EMSGSIZE: reason = DROP_outer_too_big; break;
-	}
-	sealed_drop(o, reason, frames);
+	sealed_drop(o, outer_drop_reason(error), frames);
 	counter_add(&out->frames, -(uint64_t)frames);
 	counter_add(&out->bytes, -inner);
 }
