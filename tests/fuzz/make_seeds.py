@@ -9,6 +9,7 @@ what they are. They are built by scapy, not by our own code, and come out the
 same on every run.
 """
 
+import json
 import struct
 import sys
 from pathlib import Path
@@ -168,7 +169,90 @@ def merges():
     }
 
 
+def sealed_seeds():
+    """fuzz_sealed: messages (see there), sealed by the harness where bit 0 says so."""
+    def datagram(kind, payload, flags=0, worker=0, session=0x01020304, tag=1, counter=0):
+        return struct.pack("!BBBBIIQ", 0x10 | kind, flags, worker, 0, session, tag, counter) + payload
+
+    def message(content, how=1, size=None):
+        joined = b"" if size is None else struct.pack("!H", size)
+        return struct.pack("!B", how | (0 if size is None else 16)) + joined + struct.pack("!H", len(content)) + content
+
+    syn, arp = bytes_of(V4, tcp("S", OPTIONS)), frames()["arp"]
+    probe = struct.pack("!QQQ", 64, 0, 0)
+    one, two = datagram(0, arp), datagram(0, arp, counter=1)
+    return {
+        "frame": message(one),
+        "frame-partial": message(datagram(0, syn, flags=1)),
+        "frame-partial-arp": message(datagram(0, arp, flags=1)),
+        "frame-14": message(datagram(0, arp[:14])),
+        "frame-13": message(datagram(0, arp[:13])),
+        "fragment": message(datagram(1, b"\0" * 9)),
+        "probe": message(datagram(2, probe, tag=0)) + message(datagram(2, probe + b"\0" * 100, tag=0, counter=1)),
+        "reply": message(datagram(3, probe, tag=0)) + message(datagram(3, b"\xff" * 24, tag=0, counter=1)),
+        "replay": message(one) + message(two) + message(one) + message(datagram(0, arp, worker=1)),
+        "jump": b"".join(message(datagram(0, arp, counter=n)) for n in (1 << 20, 5, (1 << 64) - 1, 1 << 20)),
+        "tag": message(datagram(0, arp, tag=2)) + message(datagram(2, probe, tag=77, counter=1)),
+        "bad": message(datagram(0, arp, flags=2)) + message(datagram(2, probe, flags=1)) + message(datagram(7, arp)),
+        "joined": message(b"".join(datagram(0, arp, counter=n) for n in range(20)) + one[:40], 1, len(one)),
+        "joined-cut": message(one * 3, 33, len(one)),
+        "places": message(one, 3) + message(two, 5) + message(datagram(0, arp, counter=2, worker=1), 7),
+        "raw": message(datagram(0, arp + bytes(16)), 0) + message(datagram(0, arp + bytes(16), session=9), 0),
+        "raw-short": b"".join(message(one[:n], 0) for n in (0, 1, 19, 20, 35)),
+        "raw-worker": message(datagram(0, arp + bytes(16), worker=2), 0) + message(b"\x20" + bytes(60), 0),
+    }
+
+
+def control_seeds():
+    """fuzz_control: what has been before, then messages of JSON (see there)."""
+    hello = {"type": "hello", "version": 1, "program": "0.1", "site": "far", "session": 77, "workers": 4,
+             "tags": [1, 70000, 5], "ciphers": ["chacha20-poly1305", "aes-256-gcm"], "mtu": 1400, "partial": True,
+             "peers": ["ab" * 32]}
+    ready, rekey = {"type": "ready"}, {"type": "rekey"}
+
+    def said(before, *messages):
+        texts = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
+        return bytes([before]) + b"".join(struct.pack("!H", len(text)) + text for text in texts)
+
+    def wrong(**fields):
+        return said(0, {**hello, **fields})
+
+    return {
+        "whole-life": said(0, hello, ready, {"type": "peers", "peers": ["cd" * 32]}, rekey,
+                           {"type": "bye", "reason": "shutdown"}),
+        "whole-life-called": said(4, hello, ready, rekey, {"type": "bye", "reason": "replaced"}),
+        "second-connection": said(8, hello, ready, rekey, {"type": "bye", "reason": "shutdown"}),
+        "collision": said(12, hello, ready, rekey),
+        "other-site": said(16, {**hello, "site": "there"}),
+        "same-site": wrong(site="here"),
+        "long-names": wrong(site="\u00e9" * 100, program="\u20ac" * 40),
+        "control-characters": wrong(site="a\nb\u001b[2J"),
+        "error": said(0, {"type": "error", "text": "\u20ac" * 200}),
+        "error-late": said(2, {"type": "error", "text": "no\nmore"}),
+        "session-0": wrong(session=0),
+        "session-large": wrong(session=1 << 32),
+        "workers-0": wrong(workers=0),
+        "workers-64": said(0, {**hello, "workers": 64}, ready),
+        "workers-65": wrong(workers=65),
+        "version-2": wrong(version=2),
+        "no-cipher": wrong(ciphers=["rot13", 5, None]),
+        "mtu-negative": said(0, {**hello, "mtu": -1}, ready),
+        "mtu-small": said(0, {**hello, "mtu": 1}, ready),
+        "wrong-kinds": wrong(tags={"1": 1}, peers="ab", partial=1, site=5),
+        "numbers-wild": wrong(tags=[-1, 1 << 32, 1.5, 1 << 62], workers=1 << 40),
+        "hello-twice": said(1, hello),
+        "ready-first": said(0, ready),
+        "ready-twice": said(2, ready),
+        "peers-early": said(1, {"type": "peers", "peers": []}),
+        "peers-many": said(2, {"type": "peers", "peers": ["%064x" % n for n in range(70)]}),
+        "unknown": said(2, {"type": "later"}, {"typ": "hello"}, rekey),
+        "no-json": said(2, b"[1]", b"{", b"\xff\xfe"),
+    }
+
+
 CORPORA = {
+    "sealed": sealed_seeds,
+    "control": control_seeds,
     "gso": lambda: {**splits(), **merges()},
     "packet": lambda: {**frames(), **syns()},
     "frob": frob_seeds,
