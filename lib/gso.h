@@ -9,14 +9,15 @@
 
 /*
  * The largest header stack that is split: Ethernet 14, two VLAN tags 8, IPv6
- * 40, extension headers, TCP 60. A frame with more is refused, not guessed at.
+ * 40, extension headers, TCP 60; in VXLAN 70 more, and room for GENEVE's
+ * options. A frame with more is refused, not guessed at.
  */
 #define GSO_HDR_MAX 256
 
 /* Why a frame cannot be split. */
 enum gso_error {
 	GSO_OK,
-	GSO_UNSUPPORTED, /* an offload type we do not know (UFO, tunnels) */
+	GSO_UNSUPPORTED, /* an offload or a tunnel of a kind that we do not cut (UFO) */
 	GSO_MALFORMED,	 /* the offload header contradicts the bytes */
 };
 
@@ -25,6 +26,20 @@ struct gso_segment {
 	uint32_t hdr_len;
 	const uint8_t *payload; /* inside the super-frame; never written to by the splitter */
 	uint32_t payload_len;
+};
+
+/* What of the IPv4 headers of a split is not in the saved ones. */
+struct gso_ip {
+	uint32_t sum; /* of the header, what differs from segment to segment left out */
+	uint16_t id;  /* identification of the first segment */
+};
+
+/* The headers around an encapsulated super-frame; see gso_tunnel.c. */
+struct gso_tunnel {
+	struct packet p; /* the outer packet */
+	struct gso_ip ip;
+	uint32_t check; /* where its UDP or GRE checksum stands; 0: it has none */
+	uint32_t sum;	/* of all that checksum is over, lengths left out */
 };
 
 /* A split under way. Callers read the first three; the rest is the splitter's own. */
@@ -38,12 +53,13 @@ struct gso_split {
 	uint32_t next;	     /* index of the next segment */
 	uint32_t hdr_len;    /* bytes of headers copied in front of each segment's payload */
 	uint32_t gso_size;   /* payload bytes of every segment but the last */
-	uint32_t ip_sum;     /* of the IPv4 header, what differs left out */
-	uint32_t l4_sum;     /* of pseudo-header and (unless partial) transport header, likewise */
-	uint32_t seq;	     /* TCP sequence number of the first segment */
-	uint16_t id;	     /* IPv4 identification of the first segment */
-	uint8_t flags;	     /* TCP flags of the super-frame */
-	struct packet p;     /* unset if the frame passes as one */
+	struct gso_ip ip;
+	uint32_t l4_sum; /* of pseudo-header and (unless partial) transport header, likewise */
+	uint32_t seq;	 /* TCP sequence number of the first segment */
+	uint8_t flags;	 /* TCP flags of the super-frame */
+	bool tunnelled;	 /* p is inside another packet */
+	struct packet p; /* whose payload is cut; unset if the frame passes as one */
+	struct gso_tunnel tunnel; /* set if tunnelled */
 	uint8_t hdr[GSO_HDR_MAX]; /* headers that segments are copied from, 0 where they differ */
 };
 
@@ -52,6 +68,7 @@ struct gso_split {
 
 enum gso_error gso_split_begin(struct gso_split *s, const struct frame *f, unsigned flags);
 bool gso_split_next(struct gso_split *s, uint8_t *hdr, struct gso_segment *seg);
+uint32_t gso_header_len(const struct frame *f, const struct packet *p);
 
 /* One frame, perhaps a super-frame, as merging left it: ready for one gathered write. */
 struct gso_merged {

@@ -18,6 +18,9 @@
  * which stays where it is: the super-frame is never written to, so several
  * splits of it may be under way at once. It must outlive them.
  *
+ * What is encapsulated is cut like anything else: p is then the inner packet,
+ * and gso_tunnel.c sees to the headers around it.
+ *
  * Frames that are no super-frames come out as the one segment they are, with
  * their partial checksum, if any, completed in a copy of their headers.
  */
@@ -58,7 +61,7 @@ static bool partial_is_transport(const struct virtio_net_hdr *v, const struct pa
 	       v->csum_offset == gso_check_offset(p);
 }
 
-/* Everything that must hold of a super-frame before it is cut. Fills s->p. */
+/* Everything that must hold of a super-frame before it is cut. Fills s->p, and s->tunnel. */
 static enum gso_error validate(struct gso_split *s, const struct frame *f)
 {
 	const struct virtio_net_hdr *v = &f->vnet;
@@ -66,8 +69,11 @@ static enum gso_error validate(struct gso_split *s, const struct frame *f)
 
 	if (!type_known(v->gso_type))
 		return GSO_UNSUPPORTED;
-	if (packet_parse(f->data, f->len, p) || v->gso_size == 0 || !p->payload || p->fragment ||
-	    p->payload > GSO_HDR_MAX || !type_matches(v, p))
+	if (packet_parse(f->data, f->len, p) || v->gso_size == 0)
+		return GSO_MALFORMED;
+	if (gso_is_tunnelled(v, p))
+		return gso_tunnel_find(s, f);
+	if (!p->payload || p->fragment || p->payload > GSO_HDR_MAX || !type_matches(v, p))
 		return GSO_MALFORMED;
 	/* Every segment would need an integrity value of its own (RFC 4302). */
 	if (p->authenticated)
@@ -104,15 +110,9 @@ static void clear16(uint8_t *field)
  */
 static void begin_headers(struct gso_split *s)
 {
-	uint8_t *ip = s->hdr + s->p.l3, *l4 = s->hdr + s->p.l4;
+	uint8_t *l4 = s->hdr + s->p.l4;
 
-	if (s->p.ip_version == 4) {
-		s->id = load_be16(ip + IPV4_ID);
-		clear16(ip + IPV4_TOTAL_LEN);
-		clear16(ip + IPV4_ID);
-		clear16(ip + IPV4_CHECK);
-		s->ip_sum = cksum_add(0, ip, (size_t)(ip[0] & 0x0f) * 4);
-	}
+	gso_ip_begin(&s->ip, s->hdr + s->p.l3, &s->p);
 	if (s->p.proto == IPPROTO_TCP) {
 		s->seq = load_be32(l4 + TCP_SEQ);
 		s->flags = l4[TCP_FLAGS];
@@ -125,6 +125,8 @@ static void begin_headers(struct gso_split *s)
 	clear16(l4 + gso_check_offset(&s->p));
 	if (!s->partial)
 		s->l4_sum = cksum_add(s->l4_sum, l4, s->hdr_len - s->p.l4);
+	if (s->tunnelled)
+		gso_tunnel_begin(s);
 }
 
 static enum gso_error begin_super(struct gso_split *s, const struct frame *f, unsigned flags)
@@ -142,7 +144,8 @@ static enum gso_error begin_super(struct gso_split *s, const struct frame *f, un
 	s->wire_len = s->hdr_len + longest;
 	if (payload_len > s->gso_size)
 		s->count = (payload_len + s->gso_size - 1) / s->gso_size;
-	s->partial = flags & GSO_KEEP_PARTIAL;
+	/* The far side would look for it in the outer packet. */
+	s->partial = (flags & GSO_KEEP_PARTIAL) && !s->tunnelled;
 	s->l4_sum = pseudo_sum(f, &s->p);
 	memcpy(s->hdr, s->data, s->hdr_len);
 	begin_headers(s);
@@ -197,10 +200,12 @@ static enum gso_error begin_single(struct gso_split *s, const struct frame *f, u
  * says whether their TCP or UDP checksum is partial, the sum of the
  * pseudo-header for the segment's own length, at the place where packet_parse()
  * finds that header: whoever sends them on sends that bit with them. It is set
- * only with GSO_KEEP_PARTIAL, and then for every super-frame.
+ * only with GSO_KEEP_PARTIAL, and then for every super-frame that is not
+ * encapsulated.
  *
  * Return: GSO_OK; GSO_UNSUPPORTED for an offload type that is not known here
- * (UFO, tunnels), SCTP with a partial checksum, and super-frames under AH;
+ * (UFO), SCTP with a partial checksum, super-frames under AH, and in tunnels
+ * that number or route their packets (GRE);
  * GSO_MALFORMED if the offload header contradicts the bytes or the headers to
  * be copied are longer than GSO_HDR_MAX.
  */
@@ -214,21 +219,10 @@ enum gso_error gso_split_begin(struct gso_split *s, const struct frame *f, unsig
 	s->next = 0;
 	s->hdr_len = 0;
 	s->gso_size = 0;
+	s->tunnelled = false;
 	if (f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE)
 		return begin_single(s, f, flags);
 	return begin_super(s, f, flags);
-}
-
-/* The IP header of the segment at @index, whose IP packet is @len bytes long. */
-static void write_ip(const struct gso_split *s, uint8_t *ip, uint32_t index, uint32_t len)
-{
-	uint16_t id = (uint16_t)(s->id + index);
-
-	gso_store_ip_len(ip, &s->p, len);
-	if (s->p.ip_version != 4)
-		return;
-	store_be16(ip + IPV4_ID, id);
-	store_be16(ip + IPV4_CHECK, cksum_fold(s->ip_sum + len + id));
 }
 
 /*
@@ -284,7 +278,7 @@ static void write_transport(const struct gso_split *s, uint8_t *l4, uint32_t ind
  */
 bool gso_split_next(struct gso_split *s, uint8_t *hdr, struct gso_segment *seg)
 {
-	uint32_t index = s->next, at = s->hdr_len + index * s->gso_size;
+	uint32_t index = s->next, at = s->hdr_len + index * s->gso_size, len;
 
 	if (index == s->count)
 		return false;
@@ -298,7 +292,10 @@ bool gso_split_next(struct gso_split *s, uint8_t *hdr, struct gso_segment *seg)
 
 	if (seg->payload_len > s->gso_size)
 		seg->payload_len = s->gso_size;
-	write_ip(s, hdr + s->p.l3, index, s->hdr_len - s->p.l3 + seg->payload_len);
+	len = s->hdr_len + seg->payload_len;
+	gso_ip_write(&s->ip, hdr + s->p.l3, &s->p, index, len - s->p.l3);
 	write_transport(s, hdr + s->p.l4, index, seg);
+	if (s->tunnelled)
+		gso_tunnel_write(s, hdr, index, len);
 	return true;
 }

@@ -4,6 +4,7 @@
 #define LIB_GSO_WIRE_H
 
 #include "lib/cksum.h"
+#include "lib/gso.h"
 #include "lib/packet.h"
 
 #include <netinet/in.h>
@@ -12,7 +13,8 @@
 enum {
 	IPV4_TOTAL_LEN = 2,
 	IPV4_ID = 4,
-	IPV4_FRAG = 6, /* flags and fragment offset, then TTL and protocol */
+	IPV4_FRAG = 6, /* flags and fragment offset, then TTL */
+	IPV4_PROTO = 9,
 	IPV4_CHECK = 10,
 	IPV4_ADDRS = 12,
 	IPV4_HDR = 20,
@@ -23,11 +25,13 @@ enum {
 	IPV6_HDR = 40,
 
 	TCP_SEQ = 4,
-	TCP_ACK_SEQ = 8, /* then the data offset */
+	TCP_ACK_SEQ = 8,
+	TCP_OFFSET = 12, /* of the data, in the high half */
 	TCP_FLAGS = 13,
 	TCP_WINDOW = 14,
 	TCP_CHECK = 16,
 	TCP_URGENT = 18, /* then the options */
+	TCP_HDR = 20,
 
 	UDP_LENGTH = 4,
 	UDP_CHECK = 6,
@@ -74,5 +78,41 @@ static inline void gso_store_ip_check(uint8_t *ip)
 	store_be16(ip + IPV4_CHECK, 0);
 	store_be16(ip + IPV4_CHECK, cksum_fold(cksum_add(0, ip, (ip[0] & 0x0f) * 4u)));
 }
+
+/*
+ * Take what differs from segment to segment out of the IP header at @hdr, and
+ * sum the rest once: a segment's checksum is then this sum and two words.
+ */
+static inline void gso_ip_begin(struct gso_ip *ip, uint8_t *hdr, const struct packet *p)
+{
+	if (p->ip_version == 6) {
+		store_be16(hdr + IPV6_PAYLOAD_LEN, 0);
+		return;
+	}
+	ip->id = load_be16(hdr + IPV4_ID);
+	store_be16(hdr + IPV4_TOTAL_LEN, 0);
+	store_be16(hdr + IPV4_ID, 0);
+	store_be16(hdr + IPV4_CHECK, 0);
+	ip->sum = cksum_add(0, hdr, (hdr[0] & 0x0f) * 4u);
+}
+
+/* The IP header of the segment at @index, whose IP packet is @len bytes long. */
+static inline void gso_ip_write(const struct gso_ip *ip, uint8_t *hdr, const struct packet *p,
+				uint32_t index, uint32_t len)
+{
+	uint16_t id = (uint16_t)(ip->id + index);
+
+	gso_store_ip_len(hdr, p, len);
+	if (p->ip_version != 4)
+		return;
+	store_be16(hdr + IPV4_ID, id);
+	store_be16(hdr + IPV4_CHECK, cksum_fold(ip->sum + len + id));
+}
+
+/* gso_tunnel.c, for gso_split.c alone */
+bool gso_is_tunnelled(const struct virtio_net_hdr *v, const struct packet *p);
+enum gso_error gso_tunnel_find(struct gso_split *s, const struct frame *f);
+void gso_tunnel_begin(struct gso_split *s);
+void gso_tunnel_write(const struct gso_split *s, uint8_t *hdr, uint32_t index, uint32_t len);
 
 #endif

@@ -84,10 +84,11 @@ static void drop(struct worker *w, enum drop reason, uint32_t frames)
  * later. */
 static uint32_t wire_frames(const struct frame *f, const struct packet *p)
 {
-	if (f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE || !f->vnet.gso_size ||
-	    p->payload >= f->len)
+	uint32_t hdr_len = gso_header_len(f, p);
+
+	if (f->vnet.gso_type == VIRTIO_NET_HDR_GSO_NONE || !f->vnet.gso_size || hdr_len >= f->len)
 		return 1;
-	return (f->len - p->payload + f->vnet.gso_size - 1) / f->vnet.gso_size;
+	return (f->len - hdr_len + f->vnet.gso_size - 1) / f->vnet.gso_size;
 }
 
 static struct fdb_key key_of(const struct tag *tag, const uint8_t *mac, const struct packet *p)
@@ -261,6 +262,8 @@ static void to_ports(struct worker *w, uint64_t ports, const struct gso_merged *
 static void make_single(struct gso_merged *m, struct iovec *iov, struct frame *f, uint32_t frames,
 			const struct packet *p)
 {
+	uint32_t wire_len = frames > 1 ? gso_header_len(f, p) + f->vnet.gso_size : f->len;
+
 	*iov = (struct iovec){f->data, f->len};
 	*m = (struct gso_merged){.vnet = f->vnet,
 				 .head = f,
@@ -268,7 +271,7 @@ static void make_single(struct gso_merged *m, struct iovec *iov, struct frame *f
 				 .iovcnt = 1,
 				 .len = f->len,
 				 .frames = frames,
-				 .wire_len = frames > 1 ? p->payload + f->vnet.gso_size : f->len};
+				 .wire_len = wire_len};
 }
 
 /* Port to bridge: one frame, perhaps a super-frame. */
@@ -285,7 +288,7 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 		     &p); /* what it cannot read is bridged by its MACs all the same */
 	frames = wire_frames(f, &p);
 	counter_add(&in->frames, frames);
-	counter_add(&in->bytes, f->len + (frames - 1) * p.payload);
+	counter_add(&in->bytes, f->len + (frames - 1) * gso_header_len(f, &p));
 	counter_add(&in->supers, frames > 1);
 	if (!admit(w, f, &p, frames) || !is_foreign(w, port, f, &p, frames) ||
 	    !learn(w, tag, fdb_port(port->index), f, &p))
