@@ -221,6 +221,20 @@ static void nothing_changes_by_any_flipped_bit(void **state)
 	assert_int_equal(batch->n, 1);
 }
 
+/* One that was held back and is sent on from elsewhere is new, but tells nothing of now. */
+static void only_the_newest_datagram_tells_where_its_worker_is(void **state)
+{
+	uint8_t newer[sizeof(golden)];
+
+	t.peers[0].tx->keys[0].counter = 9;
+	send_arp();
+	memcpy(newer, s.trains[0].bytes, golden_len);
+	receive(newer, golden_len, 40000);
+	receive(golden, golden_len, 40001); /* counter 5 */
+	assert_int_equal(batch->n, 2);
+	assert_int_equal(t.peers[0].places->learnt[0].in6.sin6_port, htons(40000));
+}
+
 static void a_frame_of_a_tag_that_is_not_agreed_is_refused(void **state)
 {
 	t.peers[0].tags = 0;
@@ -314,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_frame_is_sealed_to_these_bytes_with_either_cipher),
 		cmocka_unit_test(these_bytes_are_opened_to_the_frame_once),
 		with_keys(nothing_changes_by_any_flipped_bit),
+		with_keys(only_the_newest_datagram_tells_where_its_worker_is),
 		with_keys(a_frame_of_a_tag_that_is_not_agreed_is_refused),
 		with_keys(a_probe_is_answered_where_it_came_by_with_what_was_received),
 		with_keys(a_reply_is_taken_for_the_worker_that_asked),
