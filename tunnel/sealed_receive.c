@@ -188,6 +188,9 @@ void sealed_take(struct outer *o, unsigned socket, struct batch *b, unsigned n)
 			a.len = len - at < size ? len - at : size;
 			take_datagram(&a);
 		}
+		/* No kernel joins more than TRAIN_DATAGRAMS so far; one that did would be counted. */
+		if (at < len)
+			sealed_drop(o, DROP_truncated, (len - at + size - 1) / size);
 	}
 }
 
