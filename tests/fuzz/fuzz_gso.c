@@ -109,6 +109,30 @@ static void check_segment(const struct frame *f, bool partial)
 		must(pkt_sum(sum, f->data + p.l4, f->len - p.l4) == 0xffff);
 }
 
+/* One that carries another packet: the inner one's checksum, then what there is around it. */
+static void check_capsule(const struct frame *f, const struct gso_split *s)
+{
+	struct packet outer, inner = s->p;
+	const uint8_t *l4;
+
+	inner.l3_end = f->len;
+	must(pkt_sum(pseudo_of(f, &inner), f->data + inner.l4, f->len - inner.l4) == 0xffff);
+	if (inner.ip_version == 4)
+		must(pkt_sum(0, f->data + inner.l3, inner.l4 - inner.l3) == 0xffff);
+
+	must(packet_parse(f->data, f->len, &outer) == PACKET_OK && outer.l3_end == f->len);
+	if (outer.ip_version == 4)
+		must(pkt_sum(0, f->data + outer.l3, outer.l4 - outer.l3) == 0xffff);
+	l4 = f->data + outer.l4;
+	if (outer.proto == PKT_PROTO_UDP) {
+		must(pkt_get16(l4 + 4) == f->len - outer.l4);
+		if (pkt_get16(l4 + 6))
+			must(pkt_sum(pseudo_of(f, &outer), l4, f->len - outer.l4) == 0xffff);
+	} else if (outer.proto == 47 && l4[0] & 0x80) {
+		must(pkt_sum(0, l4, f->len - outer.l4) == 0xffff);
+	}
+}
+
 static void split(const struct frame *f, unsigned flags)
 {
 	bool super = f->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE;
@@ -133,7 +157,9 @@ static void split(const struct frame *f, unsigned flags)
 			if (kept == FRAMES_MAX)
 				continue;
 			wire = segment_frame(hdr, &seg, s.partial, s.p.proto);
-			if (super)
+			if (super && s.tunnelled)
+				check_capsule(&wire, &s);
+			else if (super)
 				check_segment(&wire, s.partial);
 			frames[kept++] = wire;
 		}

@@ -125,6 +125,38 @@ def vnet(flags=0, gso=0, hdr_len=0, size=0, start=0, offset=0):
     return struct.pack("<BBHHHH", flags, gso, hdr_len, size, start, offset)
 
 
+def capsule(outer, kind, offload, inner):
+    """A fuzz_gso split of an encapsulated super-frame; offload: gso_type, csum_offset, inner header length."""
+    gso, offset, hdr_len = offload
+    frame = bytes_of(*outer, *kind, Raw(inner))
+    start = len(frame) - len(inner) + hdr_len
+    return b"\0" + vnet(1, gso, 0, 150, start, offset) + frame
+
+
+def capsules():
+    """Name -> input: each kind of tunnel."""
+    data = Raw(bytes(i * 7 % 251 for i in range(700)))
+    tcp4, tcp6 = raw(V4 / tcp("PA") / data), raw(V6 / tcp("PA") / data)
+    udp4 = raw(V4 / UDP(sport=5000, dport=6000) / data)
+    inner = raw(ETHER / Raw(b""))[:12] + b"\x08\0"
+    vxlan = Raw(b"\x08\0\0\0\0\0\x2a\0" + inner)
+    geneve = Raw(b"\x01\0\x65\x58\0\0\x2a\0" + bytes(4) + inner[:12] + b"\x86\xdd")
+    checked, bare = UDP(sport=50000, dport=4789), UDP(sport=50000, dport=4789, chksum=0)
+
+    def over(proto):
+        return (IP(src="10.0.0.1", dst="10.0.0.2", proto=proto),)
+    return {
+        "split-vxlan": capsule((V4,), (bare, vxlan), (1, 16, 20), tcp4),
+        "split-vxlan-checked": capsule((QINQ, V6), (checked, vxlan), (1, 16, 20), tcp4),
+        "split-vxlan-udp": capsule((V4,), (checked, vxlan), (5, 6, 20), udp4),
+        "split-geneve": capsule((V4,), (checked, geneve), (4, 16, 40), tcp6),
+        "split-gre": capsule(over(47), (Raw(b"\xa0\0\x08\0" + bytes(8)),), (1, 16, 20), tcp4),
+        "split-gre-sequence": capsule(over(47), (Raw(b"\x10\0\x08\0" + bytes(4)),), (1, 16, 20), tcp4),
+        "split-ipip": capsule(over(4), (), (1, 16, 20), tcp4),
+        "split-ip6-in-ip": capsule(over(41), (), (4, 16, 40), tcp6),
+    }
+
+
 def splits():
     """fuzz_gso, octet 0 without bit 1: an offload header and a frame."""
     data = Raw(bytes(i * 7 % 251 for i in range(700)))
@@ -253,7 +285,7 @@ def control_seeds():
 CORPORA = {
     "sealed": sealed_seeds,
     "control": control_seeds,
-    "gso": lambda: {**splits(), **merges()},
+    "gso": lambda: {**splits(), **capsules(), **merges()},
     "packet": lambda: {**frames(), **syns()},
     "frob": frob_seeds,
 }

@@ -57,6 +57,14 @@ static inline struct spec spec_udp(unsigned version)
 	return s;
 }
 
+/* The super-frame of @len bytes to be cut at @size. */
+static inline struct spec super_of(struct spec s, size_t len, unsigned size)
+{
+	s.len = len;
+	s.size = size;
+	return s;
+}
+
 /* xorshift64*: the same cases everywhere. */
 static inline uint64_t rng(uint64_t *state)
 {
@@ -269,6 +277,41 @@ static inline bool same_frame(const struct frame *a, const struct frame *b)
 {
 	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0 &&
 	       memcmp(&a->vnet, &b->vnet, sizeof(a->vnet)) == 0;
+}
+
+/*
+ * What must hold of any split, whatever was decided: nothing outside the frame
+ * and the header buffer is touched (ASan). Returns what is wrong, or NULL.
+ */
+static inline const char *walk_wrong(const struct frame *f, unsigned flags)
+{
+	struct gso_split s;
+	struct gso_segment seg;
+	uint8_t *hdr = malloc(GSO_HDR_MAX);
+	const uint8_t *at = NULL;
+	uint32_t n = 0, longest = 0;
+	const char *wrong = NULL;
+
+	if (!hdr)
+		abort();
+	if (gso_split_begin(&s, f, flags) != GSO_OK) {
+		free(hdr);
+		return NULL;
+	}
+	for (; gso_split_next(&s, hdr, &seg); n++) {
+		if (seg.hdr_len > GSO_HDR_MAX || seg.payload < f->data ||
+		    seg.payload + seg.payload_len > f->data + f->len)
+			wrong = "a segment leaves the frame";
+		if (at && seg.payload != at)
+			wrong = "payload is left out or given twice";
+		at = seg.payload + seg.payload_len;
+		if (seg.hdr_len + seg.payload_len > longest)
+			longest = seg.hdr_len + seg.payload_len;
+	}
+	if (n < 1 || n != s.count || longest != s.wire_len)
+		wrong = "another number or size of segments than was said";
+	free(hdr);
+	return wrong;
 }
 
 static inline const char *split_wrong(const struct gso_merged *g, const struct frame *super,
