@@ -295,34 +295,40 @@ struct lie {
 	enum tunnel tunnel;
 	unsigned at, octet;
 	enum gso_error error;
+	struct spec (*inner)(unsigned version); /* TCP if not given */
+	unsigned version;			/* of inner IP, 4 if not given */
 };
 
 static void what_contradicts_the_bytes_is_refused(void **state)
 {
 	static const struct lie lies[] = {
-		{"inner version", VXLAN, INNER, 0x65, GSO_MALFORMED},
-		{"inner options", VXLAN, INNER, 0x46, GSO_MALFORMED},
-		{"inner length", VXLAN, INNER + 3, 1, GSO_MALFORMED},
-		{"inner protocol", VXLAN, INNER + 9, 17, GSO_MALFORMED},
-		{"inner fragments follow", VXLAN, INNER + 6, 0x20, GSO_MALFORMED},
-		{"inner later fragment", VXLAN, INNER + 7, 1, GSO_MALFORMED},
-		{"data offset below 5", VXLAN, TCP + 12, 0x40, GSO_MALFORMED},
-		{"UDP length", VXLAN, UDP + 5, 1, GSO_MALFORMED},
-		{"outer fragments follow", VXLAN, OUTER + 6, 0x20, GSO_MALFORMED},
-		{"outer total length", VXLAN, OUTER + 3, 1, GSO_MALFORMED},
-		{"outer TCP", VXLAN, OUTER + 9, 6, GSO_MALFORMED},
-		{"a protocol that is no tunnel", VXLAN, OUTER + 9, 99, GSO_MALFORMED},
-		{"IP in IP with a gap", VXLAN, OUTER + 9, 4, GSO_MALFORMED},
-		{"IPv4 said to be IPv6", IP_IN_IP, OUTER + 9, 41, GSO_MALFORMED},
-		{"IP in IP said to be UDP", IP_IN_IP, OUTER + 9, 17, GSO_MALFORMED},
-		{"GRE sequence numbers", GRE, UDP, 0x10, GSO_UNSUPPORTED},
-		{"GRE routing", GRE, UDP, 0x40, GSO_UNSUPPORTED},
-		{"GRE version", GRE, UDP + 1, 1, GSO_UNSUPPORTED},
+		{"inner version", VXLAN, INNER, 0x65, GSO_MALFORMED, NULL, 0},
+		{"inner options", VXLAN, INNER, 0x46, GSO_MALFORMED, NULL, 0},
+		{"inner length", VXLAN, INNER + 3, 1, GSO_MALFORMED, NULL, 0},
+		{"inner protocol", VXLAN, INNER + 9, 17, GSO_MALFORMED, NULL, 0},
+		{"inner fragments follow", VXLAN, INNER + 6, 0x20, GSO_MALFORMED, NULL, 0},
+		{"inner later fragment", VXLAN, INNER + 7, 1, GSO_MALFORMED, NULL, 0},
+		{"data offset below 5", VXLAN, TCP + 12, 0x40, GSO_MALFORMED, NULL, 0},
+		{"UDP length", VXLAN, UDP + 5, 1, GSO_MALFORMED, NULL, 0},
+		{"outer fragments follow", VXLAN, OUTER + 6, 0x20, GSO_MALFORMED, NULL, 0},
+		{"outer total length", VXLAN, OUTER + 3, 1, GSO_MALFORMED, NULL, 0},
+		{"outer TCP", VXLAN, OUTER + 9, 6, GSO_MALFORMED, NULL, 0},
+		{"a protocol that is no tunnel", VXLAN, OUTER + 9, 99, GSO_MALFORMED, NULL, 0},
+		{"IP in IP with a gap", VXLAN, OUTER + 9, 4, GSO_MALFORMED, NULL, 0},
+		{"IPv4 said to be IPv6", IP_IN_IP, OUTER + 9, 41, GSO_MALFORMED, NULL, 0},
+		{"IP in IP said to be UDP", IP_IN_IP, OUTER + 9, 17, GSO_MALFORMED, NULL, 0},
+		{"GRE sequence numbers", GRE, UDP, 0x10, GSO_UNSUPPORTED, NULL, 0},
+		{"GRE routing", GRE, UDP, 0x40, GSO_UNSUPPORTED, NULL, 0},
+		{"GRE version", GRE, UDP + 1, 1, GSO_UNSUPPORTED, NULL, 0},
+		{"inner version of IPv6", VXLAN, INNER, 0x45, GSO_MALFORMED, spec_tcp, 6},
+		{"inner length of IPv6", VXLAN, INNER + 5, 1, GSO_MALFORMED, spec_tcp, 6},
+		{"inner next header", VXLAN, INNER + 6, 17, GSO_MALFORMED, spec_tcp, 6},
+		{"inner UDP length", VXLAN, TCP + 5, 1, GSO_MALFORMED, spec_udp, 4},
 	};
 
 	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
-		struct capsule c = capsule_of(lies[i].tunnel, 4,
-					      super_frame(spec_tcp(4), 3000, 1000));
+		struct spec inner = lies[i].inner ? lies[i].inner(lies[i].version) : spec_tcp(4);
+		struct capsule c = capsule_of(lies[i].tunnel, 4, super_frame(inner, 3000, 1000));
 		struct frame f = encapsulate(&c);
 		struct gso_split s;
 
