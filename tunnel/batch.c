@@ -35,6 +35,40 @@ void batch_free(struct batch *b)
 	free(b);
 }
 
+/* Lays out one message's buffers. */
+static void lay_out(struct batch *b, unsigned i)
+{
+	b->iovs[i][0] = (struct iovec){&b->vnets[i], sizeof(b->vnets[i])};
+	b->iovs[i][1] = (struct iovec){batch_slot(b, i) + b->headroom, BATCH_SLOT - b->headroom};
+	b->msgs[i].msg_hdr = (struct msghdr){
+		.msg_name = &b->names[i],
+		.msg_namelen = sizeof(b->names[i]),
+		.msg_iov = b->iovs[i] + !b->vnet,
+		.msg_iovlen = 1 + b->vnet,
+		.msg_control = b->control[i],
+		.msg_controllen = sizeof(b->control[i]),
+	};
+}
+
+/*
+ * Makes messages ready to be read into. Only what the last read has used is
+ * laid out anew, unless another kind of socket is read now: a batch is mostly
+ * one small frame, and must not cost the laying out of sixty-four.
+ */
+static void prepare(struct batch *b, size_t headroom, bool vnet, unsigned max)
+{
+	unsigned i;
+
+	if (headroom != b->headroom || vnet != b->vnet)
+		b->laid_out = 0;
+	b->headroom = headroom;
+	b->vnet = vnet;
+	for (i = 0; i < b->used && i < b->laid_out; i++)
+		lay_out(b, i);
+	for (; b->laid_out < max; b->laid_out++)
+		lay_out(b, b->laid_out);
+}
+
 /*
  * Reads messages from a socket until none is waiting or the batch is full.
  * @headroom: bytes left free at the start of each slot
@@ -46,22 +80,11 @@ void batch_free(struct batch *b)
  */
 unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet, unsigned max)
 {
-	unsigned i;
 	int n;
 
-	for (i = 0; i < max; i++) {
-		b->iovs[i][0] = (struct iovec){&b->vnets[i], sizeof(b->vnets[i])};
-		b->iovs[i][1] = (struct iovec){batch_slot(b, i) + headroom, BATCH_SLOT - headroom};
-		b->msgs[i].msg_hdr = (struct msghdr){
-			.msg_name = &b->names[i],
-			.msg_namelen = sizeof(b->names[i]),
-			.msg_iov = b->iovs[i] + !vnet,
-			.msg_iovlen = 1 + vnet,
-			.msg_control = b->control[i],
-			.msg_controllen = sizeof(b->control[i]),
-		};
-	}
+	prepare(b, headroom, vnet, max);
 	b->n = 0;
 	n = recvmmsg(fd, b->msgs, max, MSG_DONTWAIT, NULL);
-	return n > 0 ? (unsigned)n : 0;
+	b->used = n > 0 ? (unsigned)n : 0;
+	return b->used;
 }

@@ -24,14 +24,18 @@
 #define BATCH_CONTROL 128 /* bytes of ancillary data a message */
 
 /*
- * One worker's. It is filled by a read from one port or from the outer
+ * One worker's, for ports or for peers. It is filled by a read from one port or from the outer
  * socket, worked on to the end, and only then filled again: frames, and all
  * that points into them, live for one batch.
  */
 struct batch {
 	uint32_t n; /* frames */
 	struct frame frames[BATCH_FRAMES];
-	uint8_t *arena; /* BATCH_MESSAGES slots */
+	uint8_t *arena;	 /* BATCH_MESSAGES slots */
+	size_t headroom; /* how the messages are laid out */
+	bool vnet;
+	unsigned laid_out; /* messages that are */
+	unsigned used;	   /* of them by the last read */
 	struct mmsghdr msgs[BATCH_MESSAGES];
 	struct iovec iovs[BATCH_MESSAGES][2];
 	struct virtio_net_hdr vnets[BATCH_MESSAGES];

@@ -61,7 +61,7 @@ struct worker {
 	struct port_end *ports; /* as many as the tunnel has */
 	struct outer *outer;
 	struct outer_end outer_ends[OUTER_SOCKETS];
-	struct batch *batch;
+	struct batch *port_batch, *outer_batch; /* each is laid out for its own kind of socket */
 	struct gso_merge *merge;
 	struct counters counters;
 	struct loop_timer overruns_timer, outer_timer;
@@ -326,7 +326,7 @@ static void port_ready(void *ctx, uint32_t events)
 	struct iovec iovs[BATCH_MESSAGES];
 	unsigned i, n;
 
-	n = end->queue.port->ops->receive(&end->queue, w->batch, &w->counters);
+	n = end->queue.port->ops->receive(&end->queue, w->port_batch, &w->counters);
 	if (!n && events & (EPOLLERR | EPOLLHUP)) {
 		int error;
 		socklen_t len = sizeof(error);
@@ -341,8 +341,8 @@ static void port_ready(void *ctx, uint32_t events)
 	}
 	batch_begins(w);
 	rcu_read_lock(); /* sessions and addresses of peers stay while the batch is worked on */
-	for (i = 0; i < w->batch->n; i++)
-		from_port(w, end->queue.port, &w->batch->frames[i], &singles[i], &iovs[i]);
+	for (i = 0; i < w->port_batch->n; i++)
+		from_port(w, end->queue.port, &w->port_batch->frames[i], &singles[i], &iovs[i]);
 	w->tunnel->outer_ops->flush(w->outer);
 	rcu_read_unlock();
 	flush_ports(w);
@@ -397,19 +397,19 @@ static void outer_ready(void *ctx, uint32_t events)
 
 	batch_begins(w);
 	rcu_read_lock();
-	n = w->tunnel->outer_ops->receive(w->outer, end->socket, w->batch);
+	n = w->tunnel->outer_ops->receive(w->outer, end->socket, w->outer_batch);
 	w->tunnel->outer_ops->flush(w->outer); /* answers to probes */
 	rcu_read_unlock();
 	if (!n)
 		return;
-	for (i = 0; i < w->batch->n; i++) {
-		struct frame *f = &w->batch->frames[i];
+	for (i = 0; i < w->outer_batch->n; i++) {
+		struct frame *f = &w->outer_batch->frames[i];
 
 		atomic_store_explicit(&w->tunnel->peers[outer_key_peer(f->key)].heard_ns, w->now_ns,
 				      memory_order_relaxed);
 		frob(w, f);
 	}
-	merged = gso_merge_batch(w->merge, w->batch->frames, w->batch->n, &n);
+	merged = gso_merge_batch(w->merge, w->outer_batch->frames, w->outer_batch->n, &n);
 	for (i = 0; i < n; i++)
 		from_peer(w, &merged[i]);
 	flush_ports(w);
@@ -450,10 +450,11 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 	w->index = index;
 	w->alive = true;
 	w->ports = calloc(t->n_ports, sizeof(*w->ports));
-	w->batch = batch_new();
+	w->port_batch = batch_new();
+	w->outer_batch = batch_new();
 	w->merge = gso_merge_new(BATCH_FRAMES, no_merge ? GSO_MERGE_NOTHING : 0);
 	w->loop = loop_new(e);
-	if (!w->ports || !w->batch || !w->merge || !w->loop) {
+	if (!w->ports || !w->port_batch || !w->outer_batch || !w->merge || !w->loop) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
@@ -529,7 +530,8 @@ void worker_free(struct worker *w)
 		w->tunnel->outer_ops->close(w->outer);
 	loop_free(w->loop);
 	gso_merge_free(w->merge);
-	batch_free(w->batch);
+	batch_free(w->port_batch);
+	batch_free(w->outer_batch);
 	free(w->ports);
 	free(w);
 }
