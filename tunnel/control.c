@@ -88,14 +88,30 @@ static void log_stranger(const struct conn *c, const char *why)
 			    endpoint_text(&c->remote, text), why);
 }
 
+/*
+ * Remembers what is wrong with a peer, for status, and logs it: nothing twice
+ * in a row, and no more than a peer's share.
+ */
+void control_link_error(struct link *l, const char *why)
+{
+	uint64_t now = clock_ns();
+	bool again = !strcmp(l->error, why);
+
+	snprintf(l->error, sizeof(l->error), "%s", why);
+	if (now - l->minute_ns > 60 * NS_PER_S) {
+		l->minute_ns = now;
+		l->errors = 0;
+	}
+	if (!again && l->errors++ < ERRORS_A_MINUTE)
+		log_warning("peer %s: %s", l->peer->conf->name, why);
+}
+
 static void log_peer(struct link *l, const struct conn *c, const char *why)
 {
-	char text[ENDPOINT_TEXT];
+	char text[ENDPOINT_TEXT], full[sizeof(l->error)];
 
-	if (!strcmp(l->error, why))
-		return; /* said once; status keeps showing it */
-	snprintf(l->error, sizeof(l->error), "%s", why);
-	log_warning("peer %s (%s): %s", l->peer->conf->name, endpoint_text(&c->remote, text), why);
+	snprintf(full, sizeof(full), "%s: %s", endpoint_text(&c->remote, text), why);
+	control_link_error(l, full);
 }
 
 /*
@@ -117,7 +133,7 @@ void control_close(struct conn *c, const char *why)
 		l->dialing = NULL;
 		l->rekeying = false;
 		l->rekey_retry_ns = clock_ns() + l->backoff_ns;
-		if (why) {
+		if (why || !l->current) {
 			l->next_address++;
 			control_dial(l, l->backoff_ns);
 			l->backoff_ns = l->backoff_ns * 2 < BACKOFF_MAX_NS ? l->backoff_ns * 2
@@ -229,9 +245,14 @@ static bool take_messages(struct conn *c, struct err *e)
 static void read_messages(struct conn *c)
 {
 	struct err e = {""};
-	int n;
+	int n, turns;
 
-	for (;;) {
+	for (turns = 0;; turns++) {
+		if (turns == READS_A_TURN) {
+			want(c,
+			     EPOLLIN | EPOLLOUT); /* writable at once: the next turn goes on here */
+			return;
+		}
 		ERR_clear_error();
 		n = SSL_read(c->ssl, c->in + c->in_len,
 			     (int)(CONTROL_HEADER_LEN + CONTROL_MESSAGE_MAX - c->in_len));
@@ -258,9 +279,26 @@ static void read_messages(struct conn *c)
 
 /* ---- handshake ---- */
 
+/* A peer that makes many connections and finishes none loses the oldest. */
+static void limit_unfinished(const struct conn *newest)
+{
+	struct conn *c, *oldest = NULL;
+	unsigned n = 0;
+
+	for (c = newest->control->conns; c; c = c->next) {
+		if (c->link != newest->link || c->caller || c->state < CONN_HELLO ||
+		    c->state == CONN_UP)
+			continue;
+		oldest = c;
+		n++;
+	}
+	if (n > UNFINISHED_ONE_PEER && oldest != newest)
+		control_close(oldest, "more connections than it finishes");
+}
+
 static void handshake(struct conn *c)
 {
-	char why[256];
+	char why[320];
 	int n;
 
 	ERR_clear_error();
@@ -269,6 +307,7 @@ static void handshake(struct conn *c)
 		if (!c->caller && !c->reserved)
 			c->control->half_open--;
 		c->state = CONN_HELLO;
+		limit_unfinished(c);
 		want(c, EPOLLIN);
 		control_say_hello(c);
 		read_messages(c);
@@ -295,6 +334,7 @@ static void connected(struct conn *c)
 		return;
 	}
 	c->state = CONN_TLS;
+	peer_set_direct(c->link->peer, &c->remote);
 	handshake(c);
 }
 
@@ -375,10 +415,8 @@ static void parse_addresses(struct link *l)
 		if (!endpoint_resolve(at, len, PROTO_DEFAULT_PORT, false,
 				      &l->addresses[l->n_addresses], &e))
 			l->n_addresses++;
-		else if (strcmp(l->error, e.text)) {
-			snprintf(l->error, sizeof(l->error), "%s", e.text);
-			log_warning("peer %s: %s", l->peer->conf->name, e.text);
-		}
+		else
+			control_link_error(l, e.text);
 		if (!at[len])
 			break;
 	}
@@ -423,15 +461,11 @@ static void dial_now(void *ctx)
 		return;
 	}
 	to = l->addresses[l->next_address % l->n_addresses];
-	peer_set_direct(l->peer, &to);
 	fd = call(k, &to);
 	if (fd < 0) {
 		snprintf(why, sizeof(why), "cannot be called at %s: %s", endpoint_text(&to, text),
 			 strerror(-fd));
-		if (strcmp(l->error, why)) {
-			snprintf(l->error, sizeof(l->error), "%s", why);
-			log_warning("peer %s %s", l->peer->conf->name, why);
-		}
+		control_link_error(l, why);
 		l->next_address++;
 		control_dial(l, l->backoff_ns);
 		l->backoff_ns = l->backoff_ns * 2 < BACKOFF_MAX_NS ? l->backoff_ns * 2
@@ -441,6 +475,8 @@ static void dial_now(void *ctx)
 	l->dialing = conn_new(k, fd, true, &to);
 	if (l->dialing)
 		l->dialing->link = l;
+	else
+		control_dial(l, BACKOFF_MAX_NS); /* short of memory or descriptors */
 }
 
 /* Calls a peer after a while, unless it has called meanwhile; one without an address must call us.
@@ -450,9 +486,9 @@ void control_dial(struct link *l, uint64_t after_ns)
 	loop_timer_start(l->control->loop, &l->dial_timer, after_ns, 0);
 }
 
-static void rekey(void *arg)
+/* Agrees new keys with a peer: calls again, or asks it to, if we were called. */
+void control_rekey(struct link *l)
 {
-	struct link *l = arg;
 	uint64_t now = clock_ns();
 
 	if (!l->current || l->dialing || now < l->rekey_retry_ns)
@@ -463,6 +499,11 @@ static void rekey(void *arg)
 		control_dial(l, 0);
 	else
 		control_send(l->current, json_pack("{s:s}", "type", "rekey"));
+}
+
+static void rekey(void *arg)
+{
+	control_rekey(arg);
 }
 
 /* Asks for new keys with a peer: a key in use nears its limit. Any thread may call this. */

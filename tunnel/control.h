@@ -26,6 +26,15 @@ struct tunnel;
 #define HALF_OPEN_ONE_HOST 8
 #define HALF_OPEN_RESERVED 4
 
+/* Of one peer, past the pin check but not up yet. */
+#define UNFINISHED_ONE_PEER 3
+
+/* Messages read from one connection before others have their turn. */
+#define READS_A_TURN 16
+
+/* Lines a minute that are logged of one peer's errors; status always has the last. */
+#define ERRORS_A_MINUTE 5
+
 /*
  * A connection's life, in order:
  *   CONNECTING  TCP is being made (by us)
@@ -41,6 +50,7 @@ enum conn_state { CONN_CONNECTING, CONN_TLS, CONN_HELLO, CONN_READY, CONN_UP };
 #define BACKOFF_MAX_NS	 (10 * 1000000000ull)
 
 /* New keys that were asked for are asked for again after this. */
+#define REKEY_PAUSE_NS	  (1000000000ull) /* keys are not replaced more often than this */
 #define REKEY_PATIENCE_NS (2 * HANDSHAKE_TIMEOUT_NS)
 
 /* Connections made by both sides within this time are one attempt, not a rekey. */
@@ -75,7 +85,7 @@ struct conn {
 	uint32_t rx_id;		/* its number, chosen for our hello */
 	struct tx_session *tx;	/* used once the peer is ready */
 	uint64_t tags;		/* agreed: set of indices */
-	char verify_error[256]; /* why the pin check failed, in words */
+	char verify_error[320]; /* why the pin check failed, in words */
 	struct conn *next;
 };
 
@@ -92,13 +102,15 @@ struct link {
 	unsigned n_addresses;
 	struct rx_session *rx; /* current; older ones linger in the table */
 	bool rekeying;
+	uint64_t minute_ns; /* when the minute began in which errors are counted */
+	unsigned errors;    /* logged in it */
 	uint64_t
 		rekey_retry_ns; /* when it may be tried again, if it fails or nothing comes of it */
 	bool up;		/* by probes */
 	uint64_t up_ns, session_ns; /* since when */
 	uint64_t rekeys;
 	bool called_by_us; /* who made the current connection */
-	char site[64], program[32], error[256];
+	char site[64], program[32], error[400];
 	uint32_t mtu;			    /* inner MTU it advertises */
 	unsigned workers;		    /* it has */
 	struct fingerprint mesh[PEERS_MAX]; /* peers it has up */
@@ -130,6 +142,8 @@ void control_ask_rekey(struct tunnel *t, unsigned peer);
 void control_dial(struct link *l, uint64_t after_ns);
 void control_close(struct conn *c, const char *why);
 void control_send(struct conn *c, json_t *message);
+void control_link_error(struct link *l, const char *why);
+void control_rekey(struct link *l);
 int control_listen(struct control *c, struct err *e);
 void control_rebind(struct control *c);
 uint32_t control_smallest_mtu(const struct control *c, uint32_t ours);

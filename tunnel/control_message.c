@@ -227,7 +227,7 @@ static const char *site_conflict(const struct conn *c, const char *site)
 	if (k->tunnel->conf->site && !strcmp(k->tunnel->conf->site, site))
 		return "both ends say that they are the same site; a second appliance at one site makes a loop";
 	for (i = 0; i < k->n_links; i++)
-		if (&k->links[i] != c->link && k->links[i].current &&
+		if (&k->links[i] != c->link && k->links[i].session_ns &&
 		    !strcmp(k->links[i].site, kept))
 			return "another appliance of the same site is connected already; two make a loop";
 	return NULL;
@@ -260,6 +260,7 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 		return false;
 	c->tx->partial = json_is_true(json_object_get(m, "partial")) &&
 			 !(t->conf->without & WITHOUT_PARTIAL);
+	c->rx->partial = c->tx->partial;
 	copy_text(l->site, sizeof(l->site), text_of(m, "site"));
 	copy_text(l->program, sizeof(l->program), text_of(m, "program"));
 	l->workers = (unsigned)workers;
@@ -315,6 +316,6 @@ bool control_take(struct conn *c, const json_t *m, struct err *e)
 	if (!strcmp(type, "peers"))
 		take_mesh(c->link, json_object_get(m, "peers"));
 	else if (!strcmp(type, "rekey") && c->link->current == c)
-		control_ask_rekey(c->control->tunnel, c->link->peer->index);
+		control_rekey(c->link);
 	return true; /* what a newer version may say besides is passed over */
 }

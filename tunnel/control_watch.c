@@ -60,7 +60,7 @@ void control_link_up(struct conn *c)
 	l->rx = c->rx;
 	c->tx->born_ns = now;
 	peer_use_session(l->peer, c->tx);
-	if (!old || !l->session_ns)
+	if (!l->session_ns)
 		log_info("peer %s (%s): keys agreed, %s by %s", l->peer->conf->name,
 			 endpoint_text(&c->remote, text), aead_cipher_names[c->tx->cipher],
 			 c->tx->engine->name);
@@ -72,10 +72,10 @@ void control_link_up(struct conn *c)
 	l->called_by_us = c->caller;
 	l->session_ns = now;
 	l->rekeying = false;
-	l->rekey_retry_ns = 0;
+	l->rekey_retry_ns = now + REKEY_PAUSE_NS;
 	l->backoff_ns = BACKOFF_FIRST_NS;
-	*l->error = '\0';
 	memset(l->bases, 0, sizeof(l->bases));
+	peer_trim_places(l->peer, l->workers);
 	grant_tags(k->tunnel, l->peer, c->tags);
 	if (!c->tags)
 		log_warning("peer %s: no tag in common; nothing is bridged with it",
@@ -93,6 +93,8 @@ static void set_up(struct link *l, bool up, const char *why)
 		return;
 	l->up = up;
 	l->up_ns = clock_ns();
+	if (up)
+		*l->error = '\0';
 	if (up)
 		log_info("peer %s is up", l->peer->conf->name);
 	else
@@ -123,8 +125,7 @@ static bool used_up(const struct link *l)
 	unsigned i;
 
 	for (i = 0; tx && i < tx->n_keys; i++)
-		if (atomic_load(&tx->keys[i].counter) >=
-		    l->control->tunnel->conf->rekey_after_packets)
+		if (atomic_load(&tx->keys[i].counter) >= tunnel_rekey_at(l->control->tunnel))
 			return true;
 	return false;
 }
@@ -140,21 +141,27 @@ static void watch_keys(struct link *l, uint64_t now)
 	if (age > SESSION_AGE_MAX_NS)
 		control_link_down(l, "its keys are too old and no new ones could be agreed");
 	else if (used_up(l) || (l->called_by_us && age > conf->rekey_after_ns))
-		control_ask_rekey(l->control->tunnel, l->peer->index);
+		control_rekey(l);
 	else if (age > conf->rekey_after_ns + conf->rekey_after_ns / 10 + NS_PER_S)
-		control_ask_rekey(l->control->tunnel, l->peer->index); /* the caller did not */
+		control_rekey(l); /* the caller did not */
 }
 
 static void watch_life(struct link *l, uint64_t now)
 {
 	const struct tunnel *t = l->control->tunnel;
-	bool up = l->session_ns && peer_is_up(l->peer, t->n_workers, t->conf->dead_after_ns, now);
-	uint64_t silent = l->up ? 0 : now - (l->up_ns > l->session_ns ? l->up_ns : l->session_ns);
+	uint64_t dead = t->conf->dead_after_ns, since;
+	bool up = l->session_ns && peer_is_up(l->peer, t->n_workers, dead, now);
 
-	set_up(l, up, "no probe came back in time; is its UDP port reachable?");
+	set_up(l, up, "no probe came back in time");
+	since = l->up_ns > l->session_ns ? l->up_ns : l->session_ns;
+	if (up || !l->session_ns || now < since + dead)
+		return;
+	control_link_error(
+		l,
+		"keys are agreed, but no probe comes back: is its UDP port open on the whole path?");
 	/* A dead peer may have restarted and forgotten us: only a new handshake finds out. */
-	if (!up && l->current && l->called_by_us && silent > 2 * t->conf->dead_after_ns)
-		control_close(l->current, "it does not answer; calling again");
+	if (l->current && l->called_by_us && now > since + 2 * dead)
+		control_close(l->current, NULL);
 }
 
 /* Split horizon needs a full mesh: each of our peers must have each other one up. */

@@ -127,6 +127,10 @@ int endpoint_resolve(const char *text, size_t len, unsigned default_port, bool n
 	char host[256], port[16];
 	int ret;
 
+	for (; len && (*text == ' ' || *text == '\t'); text++, len--)
+		;
+	for (; len && (text[len - 1] == ' ' || text[len - 1] == '\t'); len--)
+		;
 	if (!split(text, len, host, port, default_port))
 		return err_set(err, EINVAL,
 			       "'%.*s' is not host[:port]; an IPv6 address with a port is "

@@ -101,6 +101,17 @@ void peer_learn(struct peer *p, unsigned worker, const struct endpoint *from)
 		replace_places(p, edit_learnt, worker, from);
 }
 
+static void edit_trim(struct peer_places *l, unsigned n_workers, const struct endpoint *unused)
+{
+	l->has_learnt &= n_workers < 64 ? (1ull << n_workers) - 1 : ~0ull;
+}
+
+/* Forgets where workers were that the peer does not have any more. */
+void peer_trim_places(struct peer *p, unsigned n_workers)
+{
+	replace_places(p, edit_trim, n_workers, NULL);
+}
+
 /* Picks the learnt place of one of the peer's workers for one of ours, always the same. */
 static const struct endpoint *learnt_place(const struct peer_places *l, unsigned worker)
 {

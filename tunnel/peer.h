@@ -58,6 +58,7 @@ int peer_init(struct peer *p, const struct conf_peer *conf, unsigned index);
 void peer_release(struct peer *p);
 void peer_set_direct(struct peer *p, const struct endpoint *e);
 void peer_learn(struct peer *p, unsigned worker, const struct endpoint *from);
+void peer_trim_places(struct peer *p, unsigned n_workers);
 bool peer_place(const struct peer *p, unsigned worker, struct endpoint *to, unsigned *socket);
 bool peer_is_at(const struct peer *p, const struct endpoint *host);
 bool peer_is_ipv6(const struct peer *p);

@@ -60,8 +60,11 @@ _Static_assert(SEALED_OVERHEAD == 36,
 
 /* Bounds of one key's use: RFC 9001 appendix B.1 allows AES-GCM 2^28 packets of this length. */
 #define SESSION_PACKETS_MAX (1ull << 28)
-#define SESSION_AGE_MAX_NS  (3 * 3600 * 1000000000ull)
-#define SESSION_LINGER_NS   (60 * 1000000000ull) /* an old session still receives this long */
+/* New keys are asked for this many packets before a key's end, whatever is configured: agreeing
+ * takes time. */
+#define SESSION_PACKETS_SPARE (1ull << 24)
+#define SESSION_AGE_MAX_NS    (3 * 3600 * 1000000000ull)
+#define SESSION_LINGER_NS     (60 * 1000000000ull) /* an old session still receives this long */
 
 /* Control messages: length (32 bits), then that many bytes of JSON. */
 #define CONTROL_HEADER_LEN  4

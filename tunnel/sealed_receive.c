@@ -93,6 +93,11 @@ static void take_frame(struct arrival *a)
 	int tag = tunnel_tag_index(t, a->h.tag);
 	struct frame *f = &a->batch->frames[a->batch->n];
 
+	if (a->h.flags & SEALED_PARTIAL &&
+	    !atomic_load_explicit(&a->session->partial, memory_order_relaxed)) {
+		sealed_drop(o, DROP_sealed_flags, 1);
+		return;
+	}
 	if (tag < 0 ||
 	    !(atomic_load_explicit(&t->peers[a->session->peer].tags, memory_order_relaxed) &
 	      1ull << tag)) {
@@ -188,7 +193,8 @@ void sealed_take(struct outer *o, unsigned socket, struct batch *b, unsigned n)
 			a.len = len - at < size ? len - at : size;
 			take_datagram(&a);
 		}
-		/* No kernel joins more than TRAIN_DATAGRAMS so far; one that did would be counted. */
+		/* No kernel joins more than TRAIN_DATAGRAMS so far; one that did would be counted.
+		 */
 		if (at < len)
 			sealed_drop(o, DROP_truncated, (len - at + size - 1) / size);
 	}

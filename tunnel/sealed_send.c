@@ -175,7 +175,7 @@ static bool take_counter(struct sealed *s, struct peer *p, struct tx_session *tx
 	if (*number >= SESSION_PACKETS_MAX)
 		return false;
 	atomic_store_explicit(&k->counter, *number + 1, memory_order_relaxed);
-	if (*number + 1 >= s->outer.tunnel->conf->rekey_after_packets &&
+	if (*number + 1 >= tunnel_rekey_at(s->outer.tunnel) &&
 	    !atomic_exchange(&tx->rekey_asked, true))
 		control_ask_rekey(s->outer.tunnel, p->index);
 	return true;

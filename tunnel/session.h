@@ -34,7 +34,8 @@ struct rx_session {
 	uint32_t id;
 	unsigned peer; /* index */
 	const struct aead_engine *engine;
-	unsigned n_keys; /* sender's workers */
+	_Atomic bool partial; /* partial inner checksums were agreed */
+	unsigned n_keys;      /* sender's workers */
 	struct rx_key *keys;
 	uint64_t erase_ns; /* 0: current; else when it is erased. Main thread */
 	struct rcu_head rcu;

@@ -65,6 +65,14 @@ struct tunnel {
 	int signal; /* that ended it */
 };
 
+/* How many packets a worker seals with a key before new ones are asked for. */
+static inline uint64_t tunnel_rekey_at(const struct tunnel *t)
+{
+	uint64_t latest = SESSION_PACKETS_MAX - SESSION_PACKETS_SPARE;
+
+	return t->conf->rekey_after_packets < latest ? t->conf->rekey_after_packets : latest;
+}
+
 int tunnel_check(const struct conf *conf, struct err *e);
 int tunnel_run(const struct conf *conf, struct err *e);
 uint32_t tunnel_inner_mtu(const struct tunnel *t);

@@ -251,6 +251,43 @@ def test_a_peer_behind_nat_calls_in_and_may_move(make_lab):
     lab.host("hA").ping(lab.host("hB").ip, timeout=10)
 
 
+def test_a_caller_that_comes_back_with_fewer_workers_is_up_again(make_lab):
+    lab = make_lab()
+    lab.tunnel("A", "-t", "wan", "-b", "border:1", "--identity", str(lab.identity("A")[0]), "--trust",
+               lab.identity("B")[1], "--workers", "4")
+    b = lab.sealed("B", "--workers", "4", up=True)
+    b.stop()
+    b = lab.sealed("B", "--workers", "1", up=True)
+    lab.host("hA").ping(lab.host("hB").ip, count=8, timeout=10)
+
+
+def test_a_second_appliance_stays_out_while_the_first_has_sessions(make_lab):
+    lab = make_lab(sites=3)
+    a, b = lab.sealed("A", "--site", "stanford"), lab.sealed("B", "--site", "tokyo")
+    b_seen = lambda: next(p for p in a.status()["peers"] if p["name"] == lab.site("B").ip)  # noqa: E731
+    wait_for(lambda: b_seen()["state"] == "up", 30, "B")
+    lab.site("B").run("nft -f -", input="table ip cut { chain in { type filter hook input priority 0; ip saddr "
+                                        f"{lab.site('A').ip} meta l4proto tcp reject with tcp reset; }}; }}\n")
+    c = lab.sealed("C", "--site", "tokyo")
+    wait_for(lambda: "same site" in c.text(), 30, "C to be refused")
+    wait_for(lambda: b_seen()["control"] != "connected", 60, "the control connection's end")
+    time.sleep(2)
+    assert b_seen()["state"] == "up"
+    assert next(p for p in a.status()["peers"] if p["name"] == lab.site("C").ip)["state"] == "down"
+    assert b.running()
+
+
+def test_an_udp_path_that_is_blocked_is_explained(make_lab):
+    lab = make_lab()
+    lab.site("B").run("nft -f -", input="table ip cut { chain in { type filter hook input priority 0; udp dport 7245 "
+                                        "drop; }; }\n")
+    a, b = lab.sealed("A"), lab.sealed("B")
+    a.expect("is its UDP port open on the whole path", 30)
+    time.sleep(5)
+    assert a.text().count("is its UDP port open") <= 2
+    assert "UDP port" in str(a.status()["problems"]) and b.running()
+
+
 def test_privileges_and_core_dumps_are_given_up(make_lab):
     lab = make_lab()
     a, _ = start(lab)

@@ -304,12 +304,23 @@ static void a_reply_that_cannot_be_ours_is_not_believed(void **state)
 static void a_key_that_is_used_up_seals_nothing_more(void **state)
 {
 	t.peers[0].tx->keys[0].counter = (1 << 28) - 1;
+	t.peers[0].tx->rekey_asked = true; /* long ago */
 	send_arp();
 	assert_int_equal(s.n_trains, 1);
 	send_arp();
 	expect_drops(DROP_key_exhausted, 1);
 	assert_int_equal(s.trains[0].count, 1);
 	assert_true(t.peers[0].tx->keys[0].counter == 1 << 28);
+}
+
+static void new_keys_are_asked_for_well_before_the_end_whatever_is_configured(void **state)
+{
+	struct conf conf = {.rekey_after_packets = SESSION_PACKETS_MAX};
+	struct tunnel tunnel = {.conf = &conf};
+
+	assert_true(tunnel_rekey_at(&tunnel) == SESSION_PACKETS_MAX - (1 << 24));
+	conf.rekey_after_packets = 1000;
+	assert_true(tunnel_rekey_at(&tunnel) == 1000);
 }
 
 static void without_keys_or_a_place_nothing_is_sent(void **state)
@@ -334,6 +345,7 @@ int main(void)
 		with_keys(a_reply_is_taken_for_the_worker_that_asked),
 		with_keys(a_reply_that_cannot_be_ours_is_not_believed),
 		with_keys(a_key_that_is_used_up_seals_nothing_more),
+		cmocka_unit_test(new_keys_are_asked_for_well_before_the_end_whatever_is_configured),
 		with_keys(without_keys_or_a_place_nothing_is_sent),
 	};
 
