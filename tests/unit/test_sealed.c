@@ -315,11 +315,11 @@ static void a_key_that_is_used_up_seals_nothing_more(void **state)
 
 static void new_keys_are_asked_for_well_before_the_end_whatever_is_configured(void **state)
 {
-	struct conf conf = {.rekey_after_packets = SESSION_PACKETS_MAX};
-	struct tunnel tunnel = {.conf = &conf};
+	struct conf asked = {.rekey_after_packets = SESSION_PACKETS_MAX};
+	struct tunnel tunnel = {.conf = &asked};
 
 	assert_true(tunnel_rekey_at(&tunnel) == SESSION_PACKETS_MAX - (1 << 24));
-	conf.rekey_after_packets = 1000;
+	asked.rekey_after_packets = 1000;
 	assert_true(tunnel_rekey_at(&tunnel) == 1000);
 }
 
