@@ -50,7 +50,7 @@ enum conn_state { CONN_CONNECTING, CONN_TLS, CONN_HELLO, CONN_READY, CONN_UP };
 #define BACKOFF_MAX_NS	 (10 * 1000000000ull)
 
 /* New keys that were asked for are asked for again after this. */
-#define REKEY_PAUSE_NS	  (1000000000ull) /* keys are not replaced more often than this */
+#define REKEY_PAUSE_NS	  (200 * 1000000ull) /* keys are not replaced more often than this */
 #define REKEY_PATIENCE_NS (2 * HANDSHAKE_TIMEOUT_NS)
 
 /* Connections made by both sides within this time are one attempt, not a rekey. */

@@ -39,7 +39,9 @@ int privileges_drop(bool low_port, struct err *e)
 	if (low_port)
 		capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_BIND_SERVICE);
 	if (capng_apply(CAPNG_SELECT_CAPS))
-		return err_set(e, EPERM, "cannot drop capabilities");
+		return err_set(
+			e, EPERM,
+			"cannot drop capabilities; run as root, or with CAP_NET_ADMIN and CAP_NET_RAW");
 	/* Without CAP_SETPCAP the bounding set stays as it is; no_new_privs makes it meaningless.
 	 */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
