@@ -117,7 +117,6 @@ struct link {
 	unsigned n_mesh;
 	uint64_t missing;    /* set of peers it should have up and has not */
 	uint64_t missing_ns; /* since when that has been so */
-	uint64_t bases[2];   /* highest and received of what came in, at the last look; for loss */
 };
 
 struct control {

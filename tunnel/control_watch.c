@@ -74,7 +74,6 @@ void control_link_up(struct conn *c)
 	l->rekeying = false;
 	l->rekey_retry_ns = now + REKEY_PAUSE_NS;
 	l->backoff_ns = BACKOFF_FIRST_NS;
-	memset(l->bases, 0, sizeof(l->bases));
 	peer_trim_places(l->peer, l->workers);
 	grant_tags(k->tunnel, l->peer, c->tags);
 	if (!c->tags)
