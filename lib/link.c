@@ -2,6 +2,8 @@
 /* link.c - network interfaces: what they are, and news of them (libnl) */
 #include "lib/link.h"
 
+#include "lib/log.h"
+
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <netlink/netlink.h>
@@ -181,6 +183,27 @@ int link_set_lro(const char *name, bool on)
 		return ret;
 	flags = on ? flags | ETH_FLAG_LRO : flags & ~(uint32_t)ETH_FLAG_LRO;
 	return ethtool_value(name, ETHTOOL_SFLAGS, &flags);
+}
+
+/*
+ * Turns large receive offload off at an interface that is bridged and has it on.
+ * Returns whether it was on: then link_set_lro() puts it back at the end.
+ */
+bool link_hold_lro_off(const char *name)
+{
+	bool on;
+	int ret;
+
+	if (link_lro(name, &on) || !on)
+		return false;
+	ret = link_set_lro(name, false);
+	if (ret)
+		log_warning("%s: large receive offload cannot be turned off (%s); frames it merges "
+			    "cannot be bridged as they were",
+			    name, strerror(-ret));
+	else
+		log_info("%s: large receive offload turned off while it is bridged", name);
+	return true;
 }
 
 static void on_object(struct nl_object *obj, void *arg)

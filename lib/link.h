@@ -29,6 +29,7 @@ int link_set_up(const char *name, bool up, struct err *e);
 int link_set_mtu(const char *name, uint32_t mtu, struct err *e);
 int link_lro(const char *name, bool *on);
 int link_set_lro(const char *name, bool on);
+bool link_hold_lro_off(const char *name);
 
 struct link_watch;
 

@@ -3,10 +3,10 @@
 #ifndef TUNNEL_OUTER_H
 #define TUNNEL_OUTER_H
 
+#include "lib/batch.h"
 #include "lib/err.h"
 #include "lib/gso.h"
 #include "lib/loop.h"
-#include "tunnel/batch.h"
 #include "tunnel/counters.h"
 
 #include <stdbool.h>

@@ -51,26 +51,6 @@ int port_check(const struct conf_port *conf, struct err *e)
 	return 0;
 }
 
-/* Turns large receive offload off at an interface that has it on; port_release() puts it back. */
-void port_turn_lro_off(struct port *p)
-{
-	bool on;
-	int ret;
-
-	if (link_lro(p->conf->name, &on) || !on)
-		return;
-	p->lro_was_on = true;
-	ret = link_set_lro(p->conf->name, false);
-	if (ret)
-		log_warning(
-			"port %s: large receive offload cannot be turned off (%s); frames it merges "
-			"cannot be bridged as they were",
-			p->conf->name, strerror(-ret));
-	else
-		log_info("port %s: large receive offload turned off while it is bridged",
-			 p->conf->name);
-}
-
 /*
  * Takes note of what the kernel says of the interface now.
  * @info: NULL: it is gone
@@ -132,7 +112,7 @@ int port_init(struct port *p, const struct conf *c, unsigned index, unsigned tag
 	if (p->claim < 0)
 		return p->claim;
 	port_new_fanout(p);
-	port_turn_lro_off(p);
+	p->lro_was_on = link_hold_lro_off(p->conf->name);
 	return 0;
 }
 
@@ -184,29 +164,24 @@ uint64_t port_queue_kernel_drops(const struct port_queue *q)
 	return q->closed_drops + (q->io.fd < 0 ? 0 : sock_overruns(q->io.fd));
 }
 
-/*
- * Adds a frame that was read to a batch, or counts why not.
- * @vnet: its offload header; NULL: a plain wire frame
- * Returns whether it was added.
- */
+/* Counts what a read has dropped. */
+void port_count_drops(const struct batch_drops *drops, struct counters *c)
+{
+	if (drops->truncated)
+		counter_add(&c->drops[DROP_truncated], drops->truncated);
+	if (drops->short_frame)
+		counter_add(&c->drops[DROP_short_frame], drops->short_frame);
+}
+
+/* Adds a frame that was read to a batch, or counts why not. Returns whether it was added. */
 bool port_accept_frame(struct batch *b, uint8_t *data, uint32_t len,
 		       const struct virtio_net_hdr *vnet, struct counters *c)
 {
-	struct frame *f = &b->frames[b->n];
+	struct batch_drops drops = {0};
+	bool added = batch_add(b, data, len, vnet, &drops);
 
-	if (len < ETH_HDR_LEN) {
-		counter_add(&c->drops[DROP_short_frame], 1);
-		return false;
-	}
-	if (len > FRAME_MAX) {
-		counter_add(&c->drops[DROP_truncated], 1);
-		return false;
-	}
-	*f = (struct frame){.data = data, .len = len};
-	if (vnet)
-		f->vnet = *vnet;
-	b->n++;
-	return true;
+	port_count_drops(&drops, c);
+	return added;
 }
 
 /*

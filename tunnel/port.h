@@ -3,11 +3,11 @@
 #ifndef TUNNEL_PORT_H
 #define TUNNEL_PORT_H
 
+#include "lib/batch.h"
 #include "lib/err.h"
 #include "lib/gso.h"
 #include "lib/link.h"
 #include "lib/loop.h"
-#include "tunnel/batch.h"
 #include "tunnel/conf.h"
 #include "tunnel/counters.h"
 #include "tunnel/guard.h"
@@ -71,7 +71,6 @@ extern const struct port_ops port_packet, port_tap;
 int port_init(struct port *p, const struct conf *conf, unsigned index, unsigned tag,
 	      unsigned n_workers, struct err *e);
 void port_new_fanout(struct port *p);
-void port_turn_lro_off(struct port *p);
 void port_release(struct port *p);
 int port_check(const struct conf_port *conf, struct err *e);
 void port_link_changed(struct port *p, const struct link_info *info);
@@ -83,5 +82,6 @@ void port_queue_send(struct port_queue *q, const struct gso_merged *m, const str
 void port_count_send_error(struct port_queue *q, unsigned message, int error, struct counters *c);
 bool port_accept_frame(struct batch *b, uint8_t *data, uint32_t len,
 		       const struct virtio_net_hdr *vnet, struct counters *c);
+void port_count_drops(const struct batch_drops *drops, struct counters *c);
 
 #endif

@@ -330,7 +330,7 @@ static void port_changed(struct tunnel *t, struct port *port, const struct link_
 	port_link_changed(port, present ? info : NULL);
 	/* A TAP comes because the worker made it; any other interface comes back without us. */
 	if (back && port->conf->kind != CONF_PORT_TAP) {
-		port_turn_lro_off(port);
+		port->lro_was_on |= link_hold_lro_off(port->conf->name);
 		reopen_port(t, port);
 	} else if (!present && port->conf->kind == CONF_PORT_TAP)
 		loop_timer_start(t->loop, &t->retry_timer, RETRY_PERIOD_NS, 0);

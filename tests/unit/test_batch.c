@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tunnel/batch.h"
+#include "lib/batch.h"
 
 #include <stdlib.h>
 #include <string.h>

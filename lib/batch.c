@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* batch.c - frames read together, and the memory they are read into */
-#include "tunnel/batch.h"
+#include "lib/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,4 +87,29 @@ unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet, unsi
 	n = recvmmsg(fd, b->msgs, max, MSG_DONTWAIT, NULL);
 	b->used = n > 0 ? (unsigned)n : 0;
 	return b->used;
+}
+
+/*
+ * Adds a frame that was read to the batch's frames, or counts why not.
+ * @vnet: its offload header; NULL: a plain wire frame
+ * Returns whether it was added.
+ */
+bool batch_add(struct batch *b, uint8_t *data, uint32_t len, const struct virtio_net_hdr *vnet,
+	       struct batch_drops *drops)
+{
+	struct frame *f = &b->frames[b->n];
+
+	if (len < ETH_HDR_LEN) {
+		drops->short_frame++;
+		return false;
+	}
+	if (len > FRAME_MAX) {
+		drops->truncated++;
+		return false;
+	}
+	*f = (struct frame){.data = data, .len = len};
+	if (vnet)
+		f->vnet = *vnet;
+	b->n++;
+	return true;
 }

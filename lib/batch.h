@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* batch.h - frames read together, and the memory they are read into */
-#ifndef TUNNEL_BATCH_H
-#define TUNNEL_BATCH_H
+#ifndef LIB_BATCH_H
+#define LIB_BATCH_H
 
 #include "lib/packet.h"
 
@@ -41,6 +41,14 @@ struct batch {
 	struct virtio_net_hdr vnets[BATCH_MESSAGES];
 	_Alignas(struct cmsghdr) uint8_t control[BATCH_MESSAGES][BATCH_CONTROL];
 	struct sockaddr_storage names[BATCH_MESSAGES];
+	uint64_t arrival_ns[BATCH_MESSAGES]; /* CLOCK_MONOTONIC, of frames whose socket has it said
+					      */
+};
+
+/* What was read and is not among the frames. */
+struct batch_drops {
+	uint32_t truncated;   /* longer than any frame can be */
+	uint32_t short_frame; /* shorter than an Ethernet header */
 };
 
 static inline uint8_t *batch_slot(struct batch *b, unsigned i)
@@ -50,6 +58,8 @@ static inline uint8_t *batch_slot(struct batch *b, unsigned i)
 
 struct batch *batch_new(void);
 void batch_free(struct batch *b);
+bool batch_add(struct batch *b, uint8_t *data, uint32_t len, const struct virtio_net_hdr *vnet,
+	       struct batch_drops *drops);
 unsigned batch_receive(struct batch *b, int fd, size_t headroom, bool vnet, unsigned max);
 
 #endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* packet_socket.h - whole frames of an interface, read and written (AF_PACKET) */
+#ifndef LIB_PACKET_SOCKET_H
+#define LIB_PACKET_SOCKET_H
+
+#include "lib/batch.h"
+#include "lib/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a packet socket is opened for. */
+struct packet_socket_use {
+	bool vnet; /* exchange a virtio_net_hdr with the kernel: super-frames come and go whole */
+	bool send_only;	 /* receive nothing, ask for no promiscuous mode */
+	bool timestamps; /* have the kernel say when each frame came (batch.arrival_ns) */
+	bool shared;	 /* several sockets share the frames by the hash of their flow… */
+	uint16_t fanout; /* …those of this group */
+};
+
+int packet_socket_open(const char *ifname, const struct packet_socket_use *use, struct err *e);
+unsigned packet_socket_receive(struct batch *b, int fd, bool vnet, unsigned max,
+			       struct batch_drops *drops);
+
+#endif
