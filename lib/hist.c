@@ -9,14 +9,14 @@
  * Theory of operation
  *
  * Buckets are linear within a power of two and as many in each, as in Gil
- * Tene's HdrHistogram (http://hdrhistogram.org/): 64 of them, so that a bucket
- * is never wider than 1/64 of its smallest value. Below 128 each value has a
- * bucket of its own and is exact. With e the number of the highest bit that is
- * set in a value, e ≥ 6, its bucket is
+ * Tene's HdrHistogram (http://hdrhistogram.org/): 2048 of them, so that a
+ * bucket is never wider than 1/2048 of its smallest value. Below 4096 each
+ * value has a bucket of its own and is exact. With e the number of the highest
+ * bit that is set in a value, e ≥ 11, its bucket is
  *
- *     (e - 6) × 64 + (value >> (e - 6))
+ *     (e - 11) × 2048 + (value >> (e - 11))
  *
- * and a value below 64 is its own bucket's number, which continues that.
+ * and a value below 2048 is its own bucket's number, which continues that.
  *
  * Adding touches two words and takes no lock. A reader sees each counter as it
  * is at that moment, so that what it works out is true of some mixture of

@@ -7,12 +7,15 @@
 
 #include <stdint.h>
 
-/* Each power of two is cut into 64 buckets: no value is off by more than 1/64 of itself. */
-#define HIST_SUB_BITS 6
+/*
+ * Each power of two is cut into 2048 buckets: no value is off by more than 1/2048 of itself,
+ * which is 30 us of a delay of 60 ms.
+ */
+#define HIST_SUB_BITS 11
 #define HIST_SUBS     (1u << HIST_SUB_BITS)
 #define HIST_BUCKETS  ((64 - HIST_SUB_BITS + 1) * HIST_SUBS)
 
-/* One thread adds, others may read meanwhile. All zeros is an empty one. 30 KB. */
+/* One thread adds, others may read meanwhile. All zeros is an empty one. 850 KB. */
 struct hist {
 	counter max;		       /* largest value added */
 	counter buckets[HIST_BUCKETS]; /* how many values fell into each */
