@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* spec.c - what the models' settings have in common: lists of probabilities, files of numbers */
+#include "shaper/spec.h"
+
+#include "lib/units.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/*
+ * Takes "a,b,c" apart at its commas.
+ * @usage: how it should be written, for the failure's text
+ * @max:   most values there may be, ≤ SPEC_VALUES_MAX
+ *
+ * Returns 0 or -EINVAL, with text in @e.
+ */
+int spec_split(const char *text, const char *usage, unsigned max, struct spec_values *v,
+	       struct err *e)
+{
+	const char *at = text;
+	size_t n;
+
+	for (v->n = 0;; at += n + 1) {
+		n = strcspn(at, ",");
+		if (v->n == max)
+			return err_set(e, EINVAL, "'%s' has more than %u value%s; write it as %s",
+				       text, max, max == 1 ? "" : "s", usage);
+		if (n == 0)
+			return err_set(e, EINVAL, "'%s' lacks a value; write it as %s", text,
+				       usage);
+		if (n >= SPEC_TOKEN_MAX)
+			return err_set(e, EINVAL, "'%.*s…' is too long; write it as %s",
+				       SPEC_TOKEN_MAX - 1, at, usage);
+		memcpy(v->text[v->n], at, n);
+		v->text[v->n++][n] = '\0';
+		if (!at[n])
+			return 0;
+	}
+}
+
+/* Reads the probability called @name. Returns 0, or -errno with text that names it in @e. */
+int spec_probability(const char *text, const char *name, double *p, struct err *e)
+{
+	int ret = units_probability(text, p, e);
+
+	return ret ? err_wrap(e, ret, "%s", name) : 0;
+}
+
+/*
+ * Reads a correlation, from 0 to below 1: at 1 nothing would ever change again.
+ * Returns 0, or -errno with text in @e.
+ */
+int spec_correlation(const char *text, double *c, struct err *e)
+{
+	double v;
+	int ret = spec_probability(text, "CORRELATION", &v, e);
+
+	if (ret)
+		return ret;
+	if (v >= 1)
+		return err_set(e, ERANGE,
+			       "CORRELATION: '%s' would never let anything change; it must be "
+			       "below 1 (100%%)",
+			       text);
+	*c = v;
+	return 0;
+}
+
+static int tokens(FILE *f, const char *path, spec_token_fn fn, void *arg, struct err *e)
+{
+	char token[SPEC_TOKEN_MAX];
+	unsigned line = 1;
+	bool comment = false;
+	size_t n = 0;
+	int c, ret;
+
+	do {
+		c = getc(f);
+		if (c == '#')
+			comment = true;
+		if (!comment && c != EOF && c != ',' && !isspace(c)) {
+			if (n + 1 == sizeof(token) || !isprint(c))
+				return err_set(e, EINVAL, "'%s' line %u: this is not a number",
+					       path, line);
+			token[n++] = (char)c;
+			continue;
+		}
+		if (n) {
+			token[n] = '\0';
+			n = 0;
+			ret = fn(arg, token, e);
+			if (ret)
+				return err_wrap(e, ret, "'%s' line %u", path, line);
+		}
+		if (c == '\n') {
+			comment = false;
+			line++;
+		}
+	} while (c != EOF);
+	return ferror(f) ? err_set(e, errno, "cannot read '%s': %s", path, strerror(errno)) : 0;
+}
+
+/*
+ * Reads a file of numbers separated by white space or commas; # begins a comment.
+ * @fn: called for each, in order; what it fails with ends the reading
+ *
+ * Returns 0, or -errno with text that names file and line in @e.
+ */
+int spec_file(const char *path, spec_token_fn fn, void *arg, struct err *e)
+{
+	FILE *f = fopen(path, "re");
+	int ret;
+
+	if (!f)
+		return err_set(e, errno, "cannot read '%s': %s", path, strerror(errno));
+	ret = tokens(f, path, fn, arg, e);
+	fclose(f);
+	return ret;
+}
+
+/*
+ * Adds to a text that is being written into a buffer, as snprintf() would.
+ * @at: length of the text so far, which may be beyond the buffer's end
+ *
+ * Returns the length that the text has now, or would have in a larger buffer.
+ */
+int spec_print(char *buf, size_t len, int at, const char *fmt, ...)
+{
+	size_t used = (size_t)at < len ? (size_t)at : len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(len ? buf + used : buf, len - used, fmt, ap);
+	va_end(ap);
+	return n < 0 ? at : at + n;
+}
+
+/* Writes the shortest percentage or, where it is too small for one, fraction that is read as @p. */
+int spec_print_probability(char *buf, size_t len, int at, double p)
+{
+	bool percent = p >= 1e-6 || p == 0;
+	char text[48] = "";
+	double back = -1;
+	int digits;
+
+	for (digits = 0; digits <= 24 && back != p; digits++) {
+		if (percent)
+			snprintf(text, sizeof(text), "%.*Lf%%", digits, (long double)p * 100);
+		else
+			snprintf(text, sizeof(text), "%.*g", digits, p);
+		if (units_probability(text, &back, NULL))
+			back = -1;
+	}
+	return spec_print(buf, len, at, "%s", text);
+}
