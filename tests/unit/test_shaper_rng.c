@@ -161,8 +161,8 @@ static void normal_quantiles_are_the_tabled_ones(void **state)
 static void numbers_below_a_bound_are_equally_likely(void **state)
 {
 	static const uint64_t bounds[] = {1, 2, 3, 7, 100};
-	double expected[100];
-	uint64_t seen[100];
+	double expected[100] = {0};
+	uint64_t seen[100] = {0};
 	struct rng r;
 	size_t b, i;
 
