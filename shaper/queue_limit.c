@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* queue_limit.c - a queue's limits as they are written: 250ms, 64K, 100frames */
+#include "shaper/queue.h"
+
+#include "lib/clock.h"
+#include "lib/units.h"
+#include "shaper/spec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define USAGE "250ms, 64K, 100frames, several of them with commas between, or unlimited"
+
+#define NS_MAX	   (3600 * NS_PER_S) /* an hour */
+#define BYTES_MAX  (1ull << 40)	     /* a tebibyte */
+#define FRAMES_MAX 1000000000ull
+
+typedef int (*reader)(const char *s, uint64_t min, uint64_t max, uint64_t *v, struct err *e);
+
+/* A kind of limit. */
+struct kind {
+	const char *name;
+	size_t field; /* in struct queue_conf */
+	reader read;
+	uint64_t max; /* from 1 */
+};
+
+static const struct kind in_time = {
+	"time",
+	offsetof(struct queue_conf, limit_ns),
+	units_time,
+	NS_MAX,
+};
+
+static const struct kind in_bytes = {
+	"bytes",
+	offsetof(struct queue_conf, limit_bytes),
+	units_size,
+	BYTES_MAX,
+};
+
+static const struct kind in_frames = {
+	"frames",
+	offsetof(struct queue_conf, limit_frames),
+	units_count,
+	FRAMES_MAX,
+};
+
+static const struct kind *const kinds[] = {&in_time, &in_bytes, &in_frames};
+
+/* How a value may end, and what it then is. Largest first: the first that divides a value is
+ * written. 5m is missing: it would be minutes to some and mebibytes to others. */
+static const struct suffix {
+	const char *text;
+	const struct kind *kind;
+	uint64_t factor;
+	bool cut; /* the kind's reader does not know it */
+} suffixes[] = {
+	{"h", &in_time, 3600 * NS_PER_S, false},
+	{"s", &in_time, NS_PER_S, false},
+	{"ms", &in_time, NS_PER_MS, false},
+	{"us", &in_time, NS_PER_US, false},
+	{"ns", &in_time, 1, false},
+	{"T", &in_bytes, 1ull << 40, false},
+	{"G", &in_bytes, 1ull << 30, false},
+	{"M", &in_bytes, 1ull << 20, false},
+	{"K", &in_bytes, 1ull << 10, false},
+	{"k", &in_bytes, 1ull << 10, false},
+	{"bytes", &in_bytes, 1, true},
+	{"byte", &in_bytes, 1, true},
+	{"frames", &in_frames, 1, true},
+	{"frame", &in_frames, 1, true},
+	{NULL, NULL, 0, false},
+};
+
+static uint64_t *field(struct queue_conf *c, const struct kind *k)
+{
+	return (uint64_t *)((char *)c + k->field);
+}
+
+/* What a value's end makes of it; the table's end if nothing. */
+static const struct suffix *find(const char *end)
+{
+	const struct suffix *s = suffixes;
+
+	while (s->text && strcmp(s->text, end))
+		s++;
+	return s;
+}
+
+static int parse_one(char *text, struct queue_conf *c, struct err *e)
+{
+	size_t digits = strspn(text, "0123456789.");
+	const struct suffix *s = find(text + digits);
+	uint64_t v;
+	int ret;
+
+	if (!digits || !s->kind)
+		return err_set(e, EINVAL, "'%s' is no limit of a queue; write it as " USAGE, text);
+	if (*field(c, s->kind))
+		return err_set(e, EINVAL,
+			       "'%s' is a second limit in %s; give one of a kind, as " USAGE, text,
+			       s->kind->name);
+	if (s->cut)
+		text[digits] = '\0';
+	ret = s->kind->read(text, 1, s->kind->max, &v, e);
+	if (ret)
+		return err_wrap(e, ret, "a queue's limit in %s", s->kind->name);
+	*field(c, s->kind) = v;
+	return 0;
+}
+
+/*
+ * Reads a queue's limits: 250ms, 64K (bytes), 1500bytes, 100frames, at most one
+ * of a kind, with commas between; or unlimited.
+ * @c: all three limits are replaced, the rest stays
+ *
+ * Returns 0; -EINVAL or -ERANGE with text in @e and @c as it was.
+ */
+int queue_parse_limit(const char *spec, struct queue_conf *c, struct err *e)
+{
+	struct queue_conf new = *c;
+	struct spec_values v;
+	unsigned i;
+	int ret;
+
+	new.limit_bytes = new.limit_frames = new.limit_ns = 0;
+	if (strcmp(spec, "unlimited")) {
+		ret = spec_split(spec, USAGE, sizeof(kinds) / sizeof(*kinds), &v, e);
+		for (i = 0; !ret && i < v.n; i++)
+			ret = parse_one(v.text[i], &new, e);
+		if (ret)
+			return ret;
+	}
+	*c = new;
+	return 0;
+}
+
+static int print_one(char *buf, size_t len, int at, const struct kind *k, uint64_t v)
+{
+	const struct suffix *s = suffixes;
+
+	while (s->kind != k || v % s->factor)
+		s++;
+	return spec_print(buf, len, at, "%s%llu%s", at ? "," : "",
+			  (unsigned long long)(v / s->factor), s->text);
+}
+
+/* Writes the limits as queue_parse_limit() reads them, exactly. Returns @buf. */
+char *queue_format_limit(char *buf, size_t len, const struct queue_conf *c)
+{
+	struct queue_conf copy = *c;
+	int at = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (*field(&copy, kinds[i]))
+			at = print_one(buf, len, at, kinds[i], *field(&copy, kinds[i]));
+	if (!at)
+		spec_print(buf, len, at, "unlimited");
+	return buf;
+}
+
+/* Returns whether two configurations mean the same. */
+bool queue_equal(const struct queue_conf *a, const struct queue_conf *b)
+{
+	return a->limit_bytes == b->limit_bytes && a->limit_frames == b->limit_frames &&
+	       a->limit_ns == b->limit_ns && a->discipline == b->discipline &&
+	       a->codel_target_ns == b->codel_target_ns &&
+	       a->codel_interval_ns == b->codel_interval_ns;
+}
