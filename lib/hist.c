@@ -93,7 +93,7 @@ static uint64_t rank_of(double q, uint64_t n)
 /*
  * Returns a quantile: the smallest value that at least the share @q of all
  * values does not exceed. It is the upper edge of that value's bucket, so at
- * most 1/64 too high and never too low, and never above the largest value.
+ * most 1/2048 too high and never too low, and never above the largest value.
  * @q: 0 (the smallest) … 1 (the largest); 0.5 is the median
  *
  * 0 if no value was added.
@@ -116,7 +116,7 @@ uint64_t hist_quantile(const struct hist *h, double q)
 	return max >= lowest_in(i) && max < highest_in(i) ? max : highest_in(i);
 }
 
-/* Returns the mean, each value taken as its bucket's middle: within 1/128. 0 if there is none. */
+/* Returns the mean, each value taken as its bucket's middle: within 1/4096. 0 if there is none. */
 double hist_mean(const struct hist *h)
 {
 	uint64_t n = 0, here;

@@ -46,45 +46,54 @@ static void an_empty_one_answers_zero(void **state)
 	assert_true(hist_mean(&h) == 0);
 }
 
-static void values_below_128_are_exact(void **state)
+static void values_below_4096_are_exact(void **state)
 {
 	uint64_t v;
 
-	for (v = 0; v < 128; v++)
+	for (v = 0; v < 4096; v++)
 		hist_add(&h, v);
-	assert_int_equal(hist_count(&h), 128);
-	for (v = 0; v < 128; v++)
-		assert_int_equal(hist_quantile(&h, (double)(v + 1) / 128), v);
-	assert_true(hist_mean(&h) == 63.5);
+	assert_int_equal(hist_count(&h), 4096);
+	for (v = 0; v < 4096; v += 13)
+		assert_int_equal(hist_quantile(&h, (double)(v + 1) / 4096), v);
+	assert_int_equal(hist_quantile(&h, 1), 4095);
+	assert_true(hist_mean(&h) == 2047.5);
 }
 
-/* By hand: 1000 lies in 512…1023, cut into pieces of 8, so in 1000…1007. */
+/* By hand: 20000 lies in 16384…32767, cut into pieces of 8, so in 20000…20007. */
 static void a_value_is_told_by_the_upper_edge_of_its_bucket(void **state)
 {
-	hist_add(&h, 1000);
+	hist_add(&h, 20000);
 	hist_add(&h, 1u << 20);
-	assert_int_equal(hist_quantile(&h, 0.5), 1007);
+	assert_int_equal(hist_quantile(&h, 0.5), 20007);
 	empty(NULL);
-	/* 2^20…2^21 in pieces of 2^14. */
-	hist_add(&h, (1u << 20) + (1u << 14) - 1);
-	hist_add(&h, (1u << 20) + (1u << 14));
+	/* 2^20…2^21 in pieces of 2^9. */
+	hist_add(&h, (1u << 20) + (1u << 9) - 1);
+	hist_add(&h, (1u << 20) + (1u << 9));
 	hist_add(&h, 1u << 30);
-	assert_int_equal(hist_quantile(&h, 1.0 / 3), (1u << 20) + (1u << 14) - 1);
-	assert_int_equal(hist_quantile(&h, 2.0 / 3), (1u << 20) + (2u << 14) - 1);
+	assert_int_equal(hist_quantile(&h, 1.0 / 3), (1u << 20) + (1u << 9) - 1);
+	assert_int_equal(hist_quantile(&h, 2.0 / 3), (1u << 20) + (2u << 9) - 1);
 }
 
 static void no_quantile_is_above_the_largest_value(void **state)
 {
-	hist_add(&h, 1000);
-	assert_int_equal(hist_quantile(&h, 0), 1000);
-	assert_int_equal(hist_quantile(&h, 0.5), 1000);
-	assert_int_equal(hist_quantile(&h, 1), 1000);
-	hist_add(&h, 1001);
-	assert_int_equal(hist_quantile(&h, 0.5), 1001);
+	hist_add(&h, 20000);
+	assert_int_equal(hist_quantile(&h, 0), 20000);
+	assert_int_equal(hist_quantile(&h, 0.5), 20000);
+	assert_int_equal(hist_quantile(&h, 1), 20000);
+	hist_add(&h, 20001);
+	assert_int_equal(hist_quantile(&h, 0.5), 20001);
+}
+
+static void a_delay_of_60_ms_is_told_from_one_of_60_1(void **state)
+{
+	hist_add(&h, 60000000);
+	hist_add(&h, 60100000);
+	assert_true(hist_quantile(&h, 0.5) < 60030000);
+	assert_int_equal(hist_quantile(&h, 1), 60100000);
 }
 
 /* Each power of two, and the values beside it, alone in the histogram with the largest there is. */
-static void the_error_is_never_more_than_a_64th_over_all_64_bits(void **state)
+static void the_error_is_never_more_than_a_2048th_over_all_64_bits(void **state)
 {
 	unsigned bit;
 	int off;
@@ -98,7 +107,7 @@ static void the_error_is_never_more_than_a_64th_over_all_64_bits(void **state)
 			hist_add(&h, UINT64_MAX);
 			q = hist_quantile(&h, 0.5);
 			assert_true(q >= v);
-			assert_true(q - v <= v / 64);
+			assert_true(q - v <= v / 2048);
 		}
 	}
 	assert_true(hist_max(&h) == UINT64_MAX);
@@ -159,11 +168,11 @@ static void quantiles_are_those_of_the_sorted_values(void **state)
 		uint64_t got = hist_quantile(&h, shares[i]);
 
 		assert_true(got >= want);
-		assert_true(got - want <= want / 64);
+		assert_true(got - want <= want / 2048);
 	}
 }
 
-static void the_mean_is_within_a_128th(void **state)
+static void the_mean_is_within_a_4096th(void **state)
 {
 	uint64_t seed = 42;
 	double sum = 0;
@@ -175,7 +184,7 @@ static void the_mean_is_within_a_128th(void **state)
 		sum += (double)v;
 		hist_add(&h, v);
 	}
-	assert_true(fabs(hist_mean(&h) - sum / 100000) <= sum / 100000 / 128);
+	assert_true(fabs(hist_mean(&h) - sum / 100000) <= sum / 100000 / 4096);
 }
 
 /* Sums of 10^9 delays of a minute do not fit into 64 bits; the mean must not depend on that. */
@@ -185,7 +194,7 @@ static void the_mean_of_the_largest_numbers_does_not_overflow(void **state)
 
 	for (i = 0; i < 10; i++)
 		hist_add(&h, UINT64_MAX - 7);
-	assert_true(fabs(hist_mean(&h) / 0x1p64 - 1) <= 1.0 / 128);
+	assert_true(fabs(hist_mean(&h) / 0x1p64 - 1) <= 1.0 / 4096);
 }
 
 #define WRITES 2000000ull
@@ -210,7 +219,7 @@ static void another_thread_may_read_while_it_is_written(void **state)
 		now = hist_quantile(&h, 0.5);
 		/* A pass over the buckets sees a mixture of moments; the last value's is the bound.
 		 */
-		assert_true(now <= WRITES + WRITES / 64);
+		assert_true(now <= WRITES + WRITES / 2048);
 		now = hist_count(&h);
 		assert_true(now >= count);
 		count = now;
@@ -220,22 +229,24 @@ static void another_thread_may_read_while_it_is_written(void **state)
 	assert_int_equal(hist_count(&h), WRITES);
 	assert_int_equal(hist_max(&h), WRITES);
 	now = hist_quantile(&h, 0.5);
-	assert_true(now >= WRITES / 2 && now <= WRITES / 2 + WRITES / 128);
+	assert_true(now >= WRITES / 2 && now <= WRITES / 2 + WRITES / 4096);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(an_empty_one_answers_zero, empty),
-		cmocka_unit_test_setup(values_below_128_are_exact, empty),
+		cmocka_unit_test_setup(values_below_4096_are_exact, empty),
 		cmocka_unit_test_setup(a_value_is_told_by_the_upper_edge_of_its_bucket, empty),
 		cmocka_unit_test_setup(no_quantile_is_above_the_largest_value, empty),
-		cmocka_unit_test_setup(the_error_is_never_more_than_a_64th_over_all_64_bits, empty),
+		cmocka_unit_test_setup(a_delay_of_60_ms_is_told_from_one_of_60_1, empty),
+		cmocka_unit_test_setup(the_error_is_never_more_than_a_2048th_over_all_64_bits,
+				       empty),
 		cmocka_unit_test_setup(zero_and_the_largest_number_have_their_places, empty),
 		cmocka_unit_test_setup(a_share_beyond_0_and_1_is_the_nearest_there_is, empty),
 		cmocka_unit_test_setup(decimal_shares_mean_what_they_say, empty),
 		cmocka_unit_test_setup(quantiles_are_those_of_the_sorted_values, empty),
-		cmocka_unit_test_setup(the_mean_is_within_a_128th, empty),
+		cmocka_unit_test_setup(the_mean_is_within_a_4096th, empty),
 		cmocka_unit_test_setup(the_mean_of_the_largest_numbers_does_not_overflow, empty),
 		cmocka_unit_test_setup(another_thread_may_read_while_it_is_written, empty),
 	};
