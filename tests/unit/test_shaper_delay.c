@@ -345,6 +345,25 @@ static void a_change_keeps_the_jitter_going(void **state)
 	delay_conf_release(&now);
 }
 
+static void a_table_that_moves_is_followed(void **state)
+{
+	struct delay_conf moved;
+	struct delay straight;
+	size_t i;
+
+	write_file("-8192 -4096 0 4096 8192");
+	begin("100ms", "10ms,70%", path);
+	assert_int_equal(delay_conf_copy(&moved, &c, &e), 0);
+	straight = d;
+	delay_change(&straight, &moved);
+	for (i = 0; i < 100; i++)
+		sample[i] = (double)delay_next(&d);
+	delay_conf_release(&c);
+	for (i = 0; i < 100; i++)
+		assert_true((double)delay_next(&straight) == sample[i]);
+	delay_conf_release(&moved);
+}
+
 static void copies_are_equal_and_own_their_memory(void **state)
 {
 	struct delay_conf copy;
@@ -516,6 +535,7 @@ int main(void)
 		cmocka_unit_test(delays_that_would_be_negative_are_0),
 		cmocka_unit_test(a_seed_gives_the_delays_it_has_always_given),
 		cmocka_unit_test(a_change_keeps_the_jitter_going),
+		cmocka_unit_test(a_table_that_moves_is_followed),
 		cmocka_unit_test(copies_are_equal_and_own_their_memory),
 		cmocka_unit_test(settings_are_equal_when_delays_are),
 		cmocka_unit_test(what_is_read_is_written_exactly),
