@@ -25,6 +25,7 @@
 
 #define CTL_PREFIX	"longhaul/"
 #define CTL_CLIENTS_MAX 16
+#define INSTANCES_MAX	64
 #define CTL_REQUEST_MAX 65536 /* bytes of a request's line */
 
 struct client {
@@ -461,4 +462,21 @@ size_t ctl_instances(char (*names)[CTL_NAME_MAX], size_t max)
 	if (f)
 		fclose(f);
 	return n;
+}
+
+/* Which instance is meant when none is named. Returns 0 or -errno with a text. */
+int ctl_only_instance(char name[CTL_NAME_MAX], struct err *e)
+{
+	static char names[INSTANCES_MAX][CTL_NAME_MAX];
+	size_t n = ctl_instances(names, INSTANCES_MAX), i;
+	char all[256] = "";
+
+	if (!n)
+		return err_set(e, ENOENT, "no instance runs in this network namespace");
+	for (i = 0; i < n; i++)
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), " %s", names[i]);
+	if (n > 1)
+		return err_set(e, EINVAL, "several instances run here, name one:%s", all);
+	memcpy(name, names[0], CTL_NAME_MAX);
+	return 0;
 }

@@ -23,6 +23,7 @@ int ctl_request(const char *name, const json_t *request, json_t **reply, unsigne
 		struct err *e);
 int ctl_claim(const char *what, const char *name, struct err *e);
 size_t ctl_instances(char (*names)[CTL_NAME_MAX], size_t max);
+int ctl_only_instance(char name[CTL_NAME_MAX], struct err *e);
 int ctl_check_name(const char *name, struct err *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include "lib/log.h"
 
 #include <linux/ethtool.h>
+#include <linux/if_arp.h>
 #include <linux/sockios.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
@@ -171,6 +172,22 @@ int link_lro(const char *name, bool *on)
 
 	*on = !ret && flags & ETH_FLAG_LRO;
 	return ret;
+}
+
+/*
+ * Checks that frames of an interface are for us to bridge, and says what to do if not.
+ * Returns 0 or -errno with a text.
+ */
+int link_check_bridgeable(const struct link_info *info, struct err *e)
+{
+	if (info->loopback || info->arp_type != ARPHRD_ETHER)
+		return err_set(e, EINVAL, "%s is not an Ethernet interface", info->name);
+	if (*info->master)
+		return err_set(e, EBUSY,
+			       "%s is enslaved to %s, which takes its frames; free it with `ip "
+			       "link set %s nomaster`, or give %s",
+			       info->name, info->master, info->name, info->master);
+	return 0;
 }
 
 /* Turns large receive offload on or off. Returns 0 or -errno. */

@@ -25,6 +25,7 @@ struct link_info {
 };
 
 int link_get(const char *name, struct link_info *info, struct err *e);
+int link_check_bridgeable(const struct link_info *info, struct err *e);
 int link_set_up(const char *name, bool up, struct err *e);
 int link_set_mtu(const char *name, uint32_t mtu, struct err *e);
 int link_lro(const char *name, bool *on);

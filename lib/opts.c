@@ -107,6 +107,17 @@ int opts_defaults(const struct opt *table, void *target, struct err *e)
 }
 
 /*
+ * Gives one option a value, as its command line would. @value is kept where the option is a string.
+ * Returns 0, or -errno with a text that begins with the option.
+ */
+int opts_value(const struct opt *o, void *target, const char *value, struct err *e)
+{
+	int ret = assign(o, target, value, e);
+
+	return ret < 0 ? err_wrap(e, ret, "--%s", o->name) : 0;
+}
+
+/*
  * Sets one key, as a configuration file or a control request gives it.
  * @value: kept where the option is a string, so it must live as long as @target
  * Returns 0, -ENOENT (no such key) or what is wrong with the value.
@@ -252,9 +263,7 @@ int opts_parse(const struct opt *table, void *target, int argc, char **argv, int
 		}
 		o = c >= 256 ? &table[c - 256] : by_letter(table, c);
 		value = o->type == OPT_FLAG ? "yes" : unexpand(table, &a, optarg);
-		ret = assign(o, target, value, e);
-		if (ret < 0)
-			err_wrap(e, ret, "--%s", o->name);
+		ret = opts_value(o, target, value, e);
 	}
 	*rest = optind;
 	/* getopt moves what is no option to the end: hand that order back. */

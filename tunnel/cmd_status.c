@@ -18,7 +18,6 @@
 
 #define ANSWER_TIMEOUT_MS 5000
 #define MACS_SHOWN	  12 /* lines of the MAC table without --macs */
-#define INSTANCES_MAX	  64
 
 /* `status --check` has statuses of its own. */
 enum { CHECK_HEALTHY = 0, CHECK_DEGRADED = 3, CHECK_NO_INSTANCE = 4 };
@@ -291,27 +290,12 @@ static int ask(const char *name, const struct options *o, struct err *e)
 	json_decref(request);
 	if (!ret && json_object_get(doc, "error"))
 		ret = err_set(e, EPROTO, "instance '%s': %s", name, text_of(doc, "error"));
+	if (!ret && !strcmp(text_of(doc, "kind"), "line"))
+		ret = err_set(e, EINVAL, "%s is a line; `longhaul shape show %s` tells of it", name, name);
 	if (!ret)
 		ret = print(doc, o);
 	json_decref(doc);
 	return ret;
-}
-
-/* Which instance is meant when none is named. Returns 0 or -errno with a text. */
-static int choose(char name[CTL_NAME_MAX], struct err *e)
-{
-	static char names[INSTANCES_MAX][CTL_NAME_MAX];
-	size_t n = ctl_instances(names, INSTANCES_MAX), i;
-	char all[256] = "";
-
-	if (!n)
-		return err_set(e, ENOENT, "no instance runs in this network namespace");
-	for (i = 0; i < n; i++)
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), " %s", names[i]);
-	if (n > 1)
-		return err_set(e, EINVAL, "several instances run here, name one:%s", all);
-	memcpy(name, names[0], CTL_NAME_MAX);
-	return 0;
 }
 
 /* Runs `longhaul status`. */
@@ -336,7 +320,7 @@ int cmd_status(int argc, char **argv)
 	if (rest < argc)
 		snprintf(name, sizeof(name), "%s", argv[rest]);
 	else
-		ret = choose(name, &e);
+		ret = ctl_only_instance(name, &e);
 	while (!ret) {
 		ret = ask(name, &o, &e);
 		if (ret || !o.watch)

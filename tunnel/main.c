@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* main.c - the program: one table of commands */
+#include "shaper/cmd_shape.h"
 #include "tunnel/commands.h"
 #include "tunnel/conf.h"
 
@@ -12,12 +13,15 @@ struct command {
 	int (*run)(int argc, char **argv);
 	void (*help)(void);
 	const char *summary;
+	bool own_help; /* has commands of its own, which have helps of theirs */
 };
 
 static const struct command commands[] = {
-	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites"},
-	{"status", cmd_status, status_help, "show what a running instance does"},
-	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate"},
+	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites", false},
+	{"status", cmd_status, status_help, "show what a running instance does", false},
+	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate", false},
+	{"shape", cmd_shape, shape_help,
+	 "join two interfaces by a line of chosen delay, loss and rate", true},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -87,7 +91,7 @@ int main(int argc, char **argv)
 		help(stderr);
 		return 2;
 	}
-	if (asks_for_help(argc - 1, argv + 1)) {
+	if (!c->own_help && asks_for_help(argc - 1, argv + 1)) {
 		c->help();
 		return 0;
 	}

@@ -7,7 +7,6 @@
 #include "lib/sock.h"
 
 #include <errno.h>
-#include <linux/if_arp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,15 +39,8 @@ int port_check(const struct conf_port *conf, struct err *e)
 			       conf->name, conf->name, conf->tag);
 	if (conf->kind == CONF_PORT_TAP)
 		return 0;
-	if (info.loopback || info.arp_type != ARPHRD_ETHER)
-		return err_set(e, EINVAL, "border port %s is not an Ethernet interface",
-			       conf->name);
-	if (*info.master)
-		return err_set(e, EBUSY,
-			       "border port %s is enslaved to %s, which takes its frames; free it "
-			       "with `ip link set %s nomaster`, or give -b %s:%u",
-			       conf->name, info.master, conf->name, info.master, conf->tag);
-	return 0;
+	ret = link_check_bridgeable(&info, e);
+	return ret ? err_wrap(e, ret, "border port %s", conf->name) : 0;
 }
 
 /*
