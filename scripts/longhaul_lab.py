@@ -42,6 +42,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import string
 import subprocess
 import sysconfig
@@ -55,7 +56,7 @@ from longhaul_capture import Capture
 from longhaul_netns import (Command, LabError, Node, OptionError, Process, Reaper, WaitTimeout, residents,
                             tail, wait_for)
 
-__all__ = ["Capture", "Command", "Host", "Lab", "LabError", "Node", "OptionError", "Process", "Site",
+__all__ = ["Capture", "Command", "Host", "Lab", "LabError", "Line", "Node", "OptionError", "Process", "Site",
            "Tunnel", "WaitTimeout", "iperf3", "leftovers", "longhaul", "tail", "wait_for"]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -474,6 +475,18 @@ class Lab:
         tunnel.instance = words[words.index("--name") + 1] if "--name" in words else "wan"
         return tunnel.ready() if wait else tunnel
 
+    def shape(self, *args: str, wait: bool = True, wrap: Sequence[str] = ()) -> "Line":
+        """Start `longhaul shape ab ba` at the node between the sites (line=True) and wait until it is there.
+
+        Direction ab is from site A to site B. wrap is put before the program, e.g. ("strace", "-f").
+        """
+        node = self.node("line")
+        line = node.popen([*wrap, longhaul(), "shape", "ab", "ba", *args], "line", Line)
+        assert isinstance(line, Line)
+        line.node = node
+        line.instance = args[args.index("--name") + 1] if "--name" in args else "ab-ba"
+        return line.ready() if wait else line
+
     @contextlib.contextmanager
     def bridged(self) -> Iterator[None]:
         """Within the body, plain kernel bridges stand in for the tunnels (first port of each site).
@@ -511,6 +524,32 @@ class Lab:
             node.namespace.close()
         _open.remove(self)
         shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+class Line(Process):
+    """A running `longhaul shape` between the sites."""
+
+    node: Node
+    instance: str
+
+    def show(self, timeout: float = 5.0) -> dict[str, Any]:
+        """What `longhaul shape show --json` says."""
+        return json.loads(self.node.run([longhaul(), "shape", "show", self.instance, "--json"],
+                                        timeout=timeout).stdout)
+
+    def set(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Change the line while it runs."""
+        return self.node.run([longhaul(), "shape", "set", self.instance, *args], check=check)
+
+    def ready(self, timeout: float = 10.0) -> "Line":
+        """Wait until the line is there; fails at once if the program ends."""
+        self.expect(r"line between .* is there", timeout)
+        return self
+
+    def totals(self) -> dict[str, Any]:
+        """End the line; what it printed then. It must have been started with --json."""
+        self.stop(number=signal.SIGINT)
+        return json.loads(next(line for line in self.text().splitlines() if line.startswith("{")))
 
 
 def _hosts_of(lab: Lab, site: Site, port: int) -> str:
