@@ -4,8 +4,8 @@
  *
  * Seeds are fixed, so a test passes always or never. It is held against an error
  * probability of STAT_ALPHA: small enough for an honest seed not to have to be
- * looked for, large enough for a model that is wrong by a per cent or so to fail at
- * the sample sizes used here.
+ * looked for, large enough for a model that is wrong by a few per cent to fail at the
+ * sample sizes used here.
  */
 #ifndef TESTS_UNIT_STAT_H
 #define TESTS_UNIT_STAT_H
@@ -47,24 +47,26 @@ static inline double stat_chi2_p(double x, unsigned k)
 }
 
 /*
- * Pearson's χ² test of counts against expected ones of the same sum. Cells are
- * joined from the left until five are expected in each.
+ * Pearson's χ² test of counts against expected ones of the same sum. Cells are joined
+ * from the left until each is to have five and a hundredth of all: many small ones would
+ * hide what is wrong in their noise.
  * Returns the probability of a fit as bad as this.
  */
 static inline double stat_chi2_fit(const uint64_t *seen, const double *expected, size_t cells)
 {
-	double x = 0, e = 0, rest = 0;
+	double x = 0, e = 0, rest = 0, least;
 	uint64_t o = 0;
 	unsigned used = 0;
 	size_t i;
 
 	for (i = 0; i < cells; i++)
 		rest += expected[i];
+	least = fmax(5, rest / 100);
 	for (i = 0; i < cells; i++) {
 		o += seen[i];
 		e += expected[i];
 		rest -= expected[i];
-		if ((e < 5 || rest < 5) && i + 1 < cells)
+		if ((e < least || rest < least) && i + 1 < cells)
 			continue;
 		x += ((double)o - e) * ((double)o - e) / e;
 		o = 0;

@@ -278,6 +278,13 @@ static void no_delay_is_below_the_floor_or_above_the_maximum(void **state)
 		if (strcmp(continuous[k].name, "paretonormal"))
 			assert_true(fabs((double)delay_floor(&c) - 20e9 - floors[k] * 1e9) <= 1);
 	}
+	write_file("-8192 0 8192");
+	extremes("1s", path);
+	extremes("1s,99.9%", path);
+	/* So far out that the probability of more is lost in rounding: the last entry, none beyond.
+	 */
+	d.normal = 100;
+	assert_int_equal(delay_next(&d), 21000 * MS);
 	begin("60s", "60s", "pareto");
 	assert_int_equal(DELAY_MAX_NS, 120000 * MS);
 	memcpy(d.rng.s, (uint64_t[]){UINT64_MAX, 1, 1, 0}, sizeof(d.rng.s));

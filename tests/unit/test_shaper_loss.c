@@ -218,6 +218,7 @@ static void the_first_frame_is_lost_as_often_as_any(void **state)
 	} models[] = {{"gilbert:0.1%,0.4%", 0.2},
 		      {"markov:0.1%,0.4%", 0.2},
 		      {"10%,99%", 0.1},
+		      {"markov:1%,2%,30%,10%", 1.0 / 6},
 		      {"markov:0,1%,0,100%,25%", 0.2}};
 	uint64_t lost, seed;
 	size_t m;
