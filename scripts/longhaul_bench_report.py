@@ -2,19 +2,13 @@
 """What `scripts/bench-tunnel` publishes: circumstances of the run, tables, and the thresholds it is held against."""
 from __future__ import annotations
 
-import os
-import platform
 import re
-import statistics
-import subprocess
-import time
-from pathlib import Path
 from typing import Any, Callable, Sequence
 
-from longhaul_lab import ROOT, longhaul
+import longhaul_bench as bench
+from longhaul_bench import Document, Values, median, ratios, spread
 from longhaul_rivals import LAN_MTU
 
-IDLE_SHARE = 0.05           # a machine that is busier between measurements, on average, is not idle
 GIGA = 1e9
 
 # What is promised of the sealed tunnel.
@@ -24,46 +18,16 @@ YARDSTICK_BPS = 14e9        # of kernel VXLAN on a wire that does not segment, w
 SEALED = ("longhaul-ipsec-mb", "longhaul-openssl")
 NO_WORSE_THAN = ("openvpn", "fastd")
 
-Document = dict[str, Any]
-Values = list["float | None"]       # one for each repetition
-
 
 # ------------------------------------------------------------------ circumstances
 
-def _first_line(*cmd: str) -> str:
-    try:
-        out = subprocess.run(cmd, capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
-    except OSError:
-        return ""
-    return out.splitlines()[0] if out else ""
-
-
-def _package(name: str) -> str:
-    return _first_line("dpkg-query", "-W", "-f", "${Version}", name)
-
-
-def _commit() -> str:
-    if "LONGHAUL" in os.environ:
-        return f"unknown (the program is {longhaul()})"
-    changed = subprocess.run(["git", "status", "--porcelain", "--", "lib", "frob", "tunnel", "Makefile"],
-                             capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
-    return _first_line("git", "rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
-
-
 def circumstances(command: str, effort: dict[str, Any]) -> Document:
     """The document's head: where, when, how and of what."""
-    models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    release = re.search(r'^PRETTY_NAME="(.*)"$', Path("/etc/os-release").read_text(), re.MULTILINE)
-    return {
-        "version": 1, "command": command, "commit": _commit(), "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "effort": effort, "lan_mtu": LAN_MTU, "load_average": list(os.getloadavg()),
-        "machine": {"processor": models[0] if models else platform.machine(), "cores": os.cpu_count(),
-                    "kernel": platform.release(), "system": release.group(1) if release else "",
-                    "congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
-                    "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")},
-        "versions": {"longhaul": _first_line(longhaul(), "--version"), "iperf3": _first_line("iperf3", "--version"),
-                     "openssl": _package("libssl3"), "ipsec-mb": _package("libipsec-mb-dev")},
-    }
+    document = bench.circumstances(command, effort)
+    document["lan_mtu"] = LAN_MTU
+    document["versions"].update({"openssl": bench.package("libssl3"),
+                                 "ipsec-mb": bench.package("libipsec-mb-dev")})
+    return document
 
 
 # ------------------------------------------------------------------ figures
@@ -100,49 +64,16 @@ def values(entry: dict[str, Any], figure: str) -> Values:
     return found
 
 
-def ratios(left: Values, right: Values) -> Values:
-    """left ÷ right within each repetition."""
-    return [x / y if x is not None and y else None for x, y in zip(left, right)]
-
-
-def median(found: Values) -> float | None:
-    """The median of what there is."""
-    there = [value for value in found if value is not None]
-    return statistics.median(there) if there else None
-
-
-def _number(value: float) -> str:
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def spread(found: Values) -> str:
-    """Median (least–most)."""
-    there = [value for value in found if value is not None]
-    if not there:
-        return "–"
-    middle = _number(statistics.median(there))
-    return f"{middle} ({_number(min(there))}–{_number(max(there))})" if len(there) > 1 else middle
-
-
 # ------------------------------------------------------------------ thresholds
-
-def _threshold(text: str, found: Values, needed: float, most: bool = False) -> dict[str, Any]:
-    middle = median(found)
-    met = None if middle is None else (middle <= needed if most else middle >= needed)
-    return {"threshold": text, "needed": needed, "at_most": most, "measured": found, "median": middle, "met": met,
-            "remark": ""}
-
 
 def _least(text: str, single: Values, yardstick: Values) -> dict[str, Any]:
     """The threshold in Gbit/s, which is asked only of a machine that is fast enough."""
-    found = _threshold(text, single, LEAST_BPS / GIGA)
+    found = bench.threshold(text, single, LEAST_BPS / GIGA)
     reached = median(yardstick)
     if not found["met"] and (reached is None or reached * GIGA < YARDSTICK_BPS):
         found["met"] = None
     found["remark"] = (f"asked where kernel VXLAN reaches {YARDSTICK_BPS / GIGA:g} Gbit/s; here it "
-                       + (f"reached {_number(reached)}" if reached is not None else "was not measured"))
+                       + (f"reached {bench.number(reached)}" if reached is not None else "was not measured"))
     return found
 
 
@@ -160,26 +91,23 @@ def thresholds(document: Document) -> list[dict[str, Any]]:
             continue
         ours, who = entries[name], name.replace("longhaul-", "sealed, ")
         single = values(ours, "single_gbps")
-        found.append(_threshold(f"{who}: single flow ÷ the best encrypted user-space peer ({best['title'] or 'none'})",
-                                ratios(single, values(best, "single_gbps")), TIMES_BEST_PEER))
+        found.append(bench.threshold(
+            f"{who}: single flow ÷ the best encrypted user-space peer ({best['title'] or 'none'})",
+            ratios(single, values(best, "single_gbps")), TIMES_BEST_PEER))
         found.append(_least(f"{who}: single flow, Gbit/s", single, yardstick))
-        found.append(_threshold(f"{who}: the same as a ratio, single flow ÷ kernel VXLAN on a wire that does not segment",
-                                ratios(single, yardstick), round(LEAST_BPS / YARDSTICK_BPS, 3)))
+        found.append(bench.threshold(
+            f"{who}: the same as a ratio, single flow ÷ kernel VXLAN on a wire that does not segment",
+            ratios(single, yardstick), round(LEAST_BPS / YARDSTICK_BPS, 3)))
         for rival in NO_WORSE_THAN:
             other = entries.get(rival, nothing)
             for figure, what, most in (("udp_kpps", "64-byte UDP", False), ("p50_us", "ping p50", True),
                                        ("p99_us", "ping p99", True)):
-                found.append(_threshold(f"{who}: {what} ÷ {other['title'] or rival}",
-                                        ratios(values(ours, figure), values(other, figure)), 1.0, most))
+                found.append(bench.threshold(f"{who}: {what} ÷ {other['title'] or rival}",
+                                             ratios(values(ours, figure), values(other, figure)), 1.0, most))
     return found
 
 
 # ------------------------------------------------------------------ the page
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    align = ["---"] + ["---:"] * (len(head) - 1)
-    return ["", *("| " + " | ".join(row) + " |" for row in [head, align, *rows]), ""]
-
 
 def _title(entry: dict[str, Any]) -> str:
     return f"**{entry['title']}**" if entry["ours"] else entry["title"]
@@ -192,7 +120,7 @@ def _figures(document: Document, head: Sequence[str], figures: Sequence[str]) ->
         if entry["error"]:
             cells[0] = "could not run, see below"
         rows.append([_title(entry), *cells])
-    return _table(["", *head], rows)
+    return bench.table(["", *head], rows)
 
 
 def _ratio_table(document: Document) -> list[str]:
@@ -206,38 +134,14 @@ def _ratio_table(document: Document) -> list[str]:
             for entry in entries if entry is not ours]
     return ["", f"## Ratios: {ours['title']} ÷ …", "",
             "Within repetitions. Above 1 is better in the first four columns, below 1 in the last three.",
-            *_table(["", "1 flow", "4 flows", "UDP received", "UDP arrived", "ping p50", "ping p99", "CPU s/GB"], rows)]
-
-
-def _met(each: dict[str, Any]) -> str:
-    if each["met"] is None:
-        return "not measured" if each["median"] is None else "does not apply"
-    return "yes" if each["met"] else "**no**"
+            *bench.table(["", "1 flow", "4 flows", "UDP received", "UDP arrived", "ping p50", "ping p99", "CPU s/GB"], rows)]
 
 
 def _threshold_table(document: Document) -> list[str]:
-    rows = []
-    for each in document["thresholds"]:
-        met = _met(each)
-        asked = f"{'≤' if each['at_most'] else '≥'} {each['needed']:g}"
-        remark = f"; {each['remark']}" if each["remark"] else ""
-        rows.append([each["threshold"], asked, spread(each["measured"]), met + remark])
     return ["", "## Held against", "",
             "Single flow ≥ 4× the best encrypted user-space peer, and ≥ 4 Gbit/s where kernel VXLAN reaches 14; 64-byte",
             "UDP and latency no worse than OpenVPN's and fastd's. Medians decide.",
-        *([] if _idle(document) else ["", "**Provisional**: the machine was not idle, and other work does not slow all alike."]),
-            *_table(["threshold", "asked", "measured", "met"], rows)]
-
-
-def _idle(document: Document) -> bool:
-    return statistics.fmean(document["foreign_busy_share"]) <= IDLE_SHARE
-
-
-def _disturbances(document: Document) -> str:
-    foreign = document["foreign_busy_share"]
-    text = (f"Between measurements the machine was {statistics.fmean(foreign):.0%} busy (at most {max(foreign):.0%}); "
-            f"load average at the start {document['load_average'][0]:.2f}.")
-    return text if _idle(document) else f"{text} **It was not idle: other work shows in these figures.**"
+            *bench.threshold_table(document)]
 
 
 def _failures(document: Document) -> list[str]:
@@ -252,23 +156,19 @@ def _failures(document: Document) -> list[str]:
 
 
 def _head(document: Document) -> list[str]:
-    machine, effort, versions = document["machine"], document["effort"], document["versions"]
+    versions = document["versions"]
     rivals = dict.fromkeys(re.sub(r" \[.*| - https:.*", "", version) for entry in document["contenders"]
                            for version in entry["versions"])
     return [
         "# The tunnel beside its peers", "",
-        f"- Machine: {machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, {machine['system']}.",
-        f"- Commit {document['commit']}, {document['date']}; command: `{document['command']}` "
-        f"({document['duration_s']:.0f} s).",
+        bench.machine_line(document), bench.commit_line(document),
         f"- Versions: {versions['longhaul']}; OpenSSL {versions['openssl']}, ipsec-mb {versions['ipsec-mb']}; "
         f"{', '.join(rivals)}; {versions['iperf3']}.",
-        f"- {_disturbances(document)}", "",
-        ("Median (least–most) of " + str(effort['repetitions']) + " interleaved repetitions"
-         if effort["repetitions"] > 1 else "One repetition, so without spread") + ". Two sites and their hosts in network "
-        "namespaces, all on this machine, so",
+        f"- {bench.disturbances(document)}", "",
+        bench.repetitions_text(document) + ". Two sites and their hosts in network namespaces, all on this machine, so",
         "hosts, both tunnel ends and the wire share its cores. The wire carries packets of real size: senders segment,",
         f"receivers merge. Hosts have an MTU of {document['lan_mtu']}, so that nobody fragments, and "
-        f"{machine['congestion_control']} as congestion control.",
+        f"{document['machine']['congestion_control']} as congestion control.",
     ]
 
 
@@ -304,4 +204,4 @@ def markdown(document: Document) -> str:
         "- Memory: resident, after the repetitions' load.",
         *_failures(document), "", "Raw figures: [tunnel.json](tunnel.json).",
     ]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n"
+    return bench.page(lines)
