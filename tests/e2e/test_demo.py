@@ -32,7 +32,8 @@ def test_the_demonstration_keeps_its_promises(program: str, traces: Traces, tmp_
     traces.assert_gone()
 
 
-@pytest.mark.parametrize("act, number", [("2.", signal.SIGINT), ("6.", signal.SIGKILL), ("7.", signal.SIGTERM)])
+@pytest.mark.parametrize("act, number", [("2.", signal.SIGINT), ("6.", signal.SIGKILL), ("7.", signal.SIGTERM),
+                                         ("10.", signal.SIGINT)])
 def test_an_interrupted_demonstration_leaves_nothing(program: str, traces: Traces, act: str, number: int) -> None:
     demo = subprocess.Popen(DEMO, env=traces.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
