@@ -18,8 +18,21 @@ struct packet_socket_use {
 	uint16_t fanout; /* …those of this group */
 };
 
+/* A ring that the kernel fills with a socket's frames. Zeroed: closed. */
+struct packet_ring {
+	uint8_t *map;	   /* NULL: closed */
+	unsigned first;	   /* slot that is not given back yet, or filled next */
+	unsigned lent;	   /* slots that the last batch points into */
+	uint64_t overruns; /* frames there was no room for */
+};
+
 int packet_socket_open(const char *ifname, const struct packet_socket_use *use, struct err *e);
 unsigned packet_socket_receive(struct batch *b, int fd, bool vnet, unsigned max,
 			       struct batch_drops *drops);
+int packet_ring_open(struct packet_ring *r, int fd, struct err *e);
+void packet_ring_close(struct packet_ring *r);
+unsigned packet_ring_receive(struct packet_ring *r, struct batch *b, int fd, bool vnet,
+			     unsigned max, struct batch_drops *drops);
+uint64_t packet_socket_overruns(struct packet_ring *r, int fd);
 
 #endif

@@ -35,7 +35,7 @@ struct direction_counters {
 	counter duplicated, corrupted, reordered;
 	counter undivided; /* super-frames of kinds that cannot be split: one fate for all of it */
 	counter queue_bytes, queue_frames, queue_bytes_max; /* of the bottleneck queue, now */
-	counter flight_frames, buffer_bytes;	    /* now */
+	counter flight_frames, buffer_bytes;		    /* now */
 	struct hist delay_ns;				    /* given: from arrival to departure */
 	struct hist late_ns;  /* of it, what nobody asked for: from due to departure */
 	struct hist queue_ns; /* of it, spent in the bottleneck queue */

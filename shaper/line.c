@@ -424,6 +424,7 @@ int line_run(struct line_conf *c, struct err *e)
 {
 	struct line *l = calloc(1, sizeof(*l));
 	unsigned d;
+	struct err ignored;
 	int ret, closed;
 
 	if (!l)
@@ -434,6 +435,7 @@ int line_run(struct line_conf *c, struct err *e)
 		l->pumps[d].in_fd = l->pumps[d].out_fd = l->pumps[d].wake_fd = -1;
 	l->shared.spin = (enum spin)c->spin;
 	l->shared.spinners_max = processors() - 1;
+	l->shared.ring = !(c->without & LINE_WITHOUT_RING);
 	l->shared.vnet = !(c->without & LINE_WITHOUT_VNET_HDR);
 	ret = set_up(l, e);
 	ret = ret ? ret : work(l, e);
@@ -441,7 +443,7 @@ int line_run(struct line_conf *c, struct err *e)
 		pump_stop(&l->pumps[d]);
 	l->ended_ns = clock_ns();
 	drain_log(l);
-	closed = frame_log_close(l->log, ret ? &(struct err){""} : e);
+	closed = frame_log_close(l->log, ret ? &ignored : e);
 	if (!ret)
 		print_totals(l);
 	release(l);

@@ -30,9 +30,12 @@ static int call_without(void *target, const char *value, struct err *e)
 {
 	struct line_conf *c = target;
 
-	if (strcmp(value, "vnet-hdr"))
-		return err_set(e, EINVAL, "'%s' is no feature; known: vnet-hdr", value);
-	c->without |= LINE_WITHOUT_VNET_HDR;
+	if (!strcmp(value, "vnet-hdr"))
+		c->without |= LINE_WITHOUT_VNET_HDR;
+	else if (!strcmp(value, "ring"))
+		c->without |= LINE_WITHOUT_RING;
+	else
+		return err_set(e, EINVAL, "'%s' is no feature; known: vnet-hdr, ring", value);
 	return 0;
 }
 
@@ -83,8 +86,8 @@ static const struct opt line_table[] = {
 	{"verbose", 'v', .type = OPT_FLAG, .offset = FIELD(verbose), .help = "says more"},
 	{"without", 0, .type = OPT_CALL, .flags = OPT_REPEAT, .arg = "FEATURE",
 	 .call = call_without,
-	 .help = "does without a feature of the kernel: vnet-hdr (then all offloads must be off on "
-		 "both interfaces)"},
+	 .help = "does without a feature of the kernel: ring (then each read is a system call), "
+		 "vnet-hdr (then all offloads must be off on both interfaces)"},
 	{0},
 };
 

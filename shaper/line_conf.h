@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define LINE_WITHOUT_VNET_HDR 1
+#define LINE_WITHOUT_RING     2
 
 struct line_conf {
 	const char *interfaces[2]; /* frames from the first to the second are direction ab */

@@ -22,7 +22,6 @@
 #include "lib/cksum.h"
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "lib/packet_socket.h"
 #include "lib/sock.h"
 
 #include <poll.h>
@@ -38,6 +37,8 @@
 #define CALM_NS		NS_PER_S
 #define PREEMPTED_MAX	3   /* in a housekeeping period, before a core counts as not free */
 #define NICE		-15 /* a thread that sleeps for most of its time, and must wake in time */
+/* Super-frames that wait while we are not running: losses are to be those that were asked for. */
+#define BURST_BYTES (128 << 20)
 /* Frames that are read before departures are looked at again. */
 #define READ_MAX 32
 
@@ -53,8 +54,9 @@ static void close_socket(struct pump *p, int *fd)
 	if (*fd < 0)
 		return;
 	if (fd == &p->in_fd) {
-		p->closed_overruns += sock_overruns(*fd);
+		p->closed_overruns += packet_socket_overruns(&p->ring, *fd);
 		counter_set(&p->counters.overruns, p->closed_overruns);
+		packet_ring_close(&p->ring);
 	}
 	close(*fd);
 	*fd = -1;
@@ -64,8 +66,16 @@ static int open_in(struct pump *p, struct err *e)
 {
 	struct packet_socket_use use = {.vnet = p->shared->vnet, .timestamps = true};
 
+	int ret;
+
 	p->in_opened = p->in->opened;
-	return open_socket(p->in->name, &use, &p->in_fd, e);
+	ret = open_socket(p->in->name, &use, &p->in_fd, e);
+	if (!ret)
+		sock_set(p->in_fd, SOL_SOCKET, SO_RCVBUFFORCE, BURST_BYTES);
+	if (!ret && p->shared->ring && packet_ring_open(&p->ring, p->in_fd, e))
+		log_warning("%s: %s; frames are read one system call at a time", p->in->name,
+			    e->text);
+	return ret;
 }
 
 static int open_out(struct pump *p, struct err *e)
@@ -134,7 +144,11 @@ static unsigned receive(struct pump *p)
 
 	if (p->in_fd < 0)
 		return 0;
-	n = packet_socket_receive(p->batch, p->in_fd, p->shared->vnet, READ_MAX, &drops);
+	if (p->ring.map)
+		n = packet_ring_receive(&p->ring, p->batch, p->in_fd, p->shared->vnet, READ_MAX,
+					&drops);
+	else
+		n = packet_socket_receive(p->batch, p->in_fd, p->shared->vnet, READ_MAX, &drops);
 	for (i = 0; i < p->batch->n; i++)
 		direction_arrive(&p->direction, &p->batch->frames[i], p->batch->arrival_ns[i]);
 	if (drops.truncated)
@@ -291,7 +305,8 @@ static void housekeeping(struct pump *p, uint64_t now_ns)
 		return;
 	p->housekeeping_ns = now_ns + HOUSEKEEPING_NS;
 	if (p->in_fd >= 0)
-		counter_set(&p->counters.overruns, p->closed_overruns + sock_overruns(p->in_fd));
+		counter_set(&p->counters.overruns,
+			    p->closed_overruns + packet_socket_overruns(&p->ring, p->in_fd));
 	if (getrusage(RUSAGE_THREAD, &usage))
 		return;
 	if (p->spinning && usage.ru_nivcsw - p->preempted > PREEMPTED_MAX)

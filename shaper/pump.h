@@ -7,6 +7,7 @@
 #include "lib/counter.h"
 #include "lib/err.h"
 #include "lib/gso.h"
+#include "lib/packet_socket.h"
 #include "shaper/direction.h"
 
 #include <net/if.h>
@@ -35,6 +36,7 @@ struct pump_shared {
 	unsigned spinners_max;	   /* with SPIN_AUTO: processors that may be kept busy */
 	_Atomic unsigned spinners; /* that are */
 	bool vnet;		   /* super-frames come and go whole */
+	bool ring;		   /* frames are read from a ring */
 };
 
 /* Settings on their way to a pump, and memory for them. */
@@ -59,6 +61,7 @@ struct pump {
 	struct line_end *in, *out;
 	unsigned in_opened, out_opened; /* of their ends, when the sockets were opened */
 	int in_fd, out_fd;		/* -1: closed */
+	struct packet_ring ring;	/* of in_fd */
 	int wake_fd;			/* eventfd: look at news, stop and the ends */
 	uint64_t closed_overruns;	/* of sockets closed before */
 	uint64_t housekeeping_ns;	/* when it is due next */

@@ -291,7 +291,8 @@ static int ask(const char *name, const struct options *o, struct err *e)
 	if (!ret && json_object_get(doc, "error"))
 		ret = err_set(e, EPROTO, "instance '%s': %s", name, text_of(doc, "error"));
 	if (!ret && !strcmp(text_of(doc, "kind"), "line"))
-		ret = err_set(e, EINVAL, "%s is a line; `longhaul shape show %s` tells of it", name, name);
+		ret = err_set(e, EINVAL, "%s is a line; `longhaul shape show %s` tells of it", name,
+			      name);
 	if (!ret)
 		ret = print(doc, o);
 	json_decref(doc);

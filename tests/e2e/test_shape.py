@@ -46,7 +46,8 @@ def untagged(frame):
     return frame[:12] + frame[16:] if frame[12:14] in (b"\x81\x00", b"\x88\xa8") else frame
 
 
-@pytest.mark.parametrize("options", [["--delay", "5ms"], ["--delay", "5ms", "--rate", "1gbit"]], ids=" ".join)
+@pytest.mark.parametrize("options", [["--delay", "5ms"], ["--delay", "5ms", "--rate", "1gbit"],
+                                     ["--without", "ring"]], ids=" ".join)
 @pytest.mark.parametrize("way", ["AB", "BA"])
 def test_every_kind_of_frame_passes_as_it_is(lab, way, options):
     lab.shape(*options)
