@@ -48,18 +48,6 @@ bool chance_conf_equal(const struct chance_conf *a, const struct chance_conf *b)
 	return a->p == b->p && (a->p == 0 || a->correlation == b->correlation);
 }
 
-/* Writes what chance_parse() reads. Returns its length, as snprintf() does. */
-int chance_conf_format(const struct chance_conf *c, char *buf, size_t len)
-{
-	int n = spec_print_probability(buf, len, 0, c->p);
-
-	if (c->correlation > 0) {
-		n = spec_print(buf, len, n, ",");
-		n = spec_print_probability(buf, len, n, c->correlation);
-	}
-	return n;
-}
-
 /* Begins a sequence of outcomes: @stream of @seed (see rng_seed()). */
 void chance_init(struct chance *ch, const struct chance_conf *c, uint64_t seed, uint32_t stream)
 {

@@ -24,7 +24,6 @@ struct chance {
 
 int chance_parse(const char *text, struct chance_conf *c, struct err *e);
 bool chance_conf_equal(const struct chance_conf *a, const struct chance_conf *b);
-int chance_conf_format(const struct chance_conf *c, char *buf, size_t len);
 
 void chance_init(struct chance *ch, const struct chance_conf *c, uint64_t seed, uint32_t stream);
 void chance_change(struct chance *ch, const struct chance_conf *c);

@@ -80,19 +80,6 @@ bool corrupt_conf_equal(const struct corrupt_conf *a, const struct corrupt_conf 
 	return a->p == b->p && a->ber == b->ber && (a->p == 0 || a->bits == b->bits);
 }
 
-/* Writes what corrupt_parse() reads. Returns its length, as snprintf() does. */
-int corrupt_conf_format(const struct corrupt_conf *c, char *buf, size_t len)
-{
-	int n;
-
-	if (corrupt_conf_is_none(c))
-		return spec_print(buf, len, 0, "none");
-	if (c->ber > 0)
-		return spec_print_probability(buf, len, spec_print(buf, len, 0, "ber:"), c->ber);
-	n = spec_print_probability(buf, len, 0, c->p);
-	return c->bits == 1 ? n : spec_print(buf, len, n, ",%u", c->bits);
-}
-
 /* Draws how many sound bits come before the next one that flips. */
 static uint64_t draw_gap(struct corrupt *k)
 {

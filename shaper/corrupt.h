@@ -30,7 +30,6 @@ struct corrupt {
 int corrupt_parse(const char *spec, struct corrupt_conf *c, struct err *e);
 bool corrupt_conf_equal(const struct corrupt_conf *a, const struct corrupt_conf *b);
 bool corrupt_conf_is_none(const struct corrupt_conf *c);
-int corrupt_conf_format(const struct corrupt_conf *c, char *buf, size_t len);
 
 void corrupt_init(struct corrupt *k, const struct corrupt_conf *c, uint64_t seed, uint32_t stream);
 void corrupt_rebind(struct corrupt *k, const struct corrupt_conf *c);

@@ -36,7 +36,6 @@
 #include "shaper/spec.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,19 +103,6 @@ static const struct delay_distribution *distribution(const struct delay_conf *c)
 	return c->distribution ? c->distribution : &distributions[0];
 }
 
-static int parse_time(const char *text, uint64_t *ns, struct err *e)
-{
-	int ret = units_time(text, 0, DELAY_BASE_MAX_NS, ns, e);
-
-	return ret ? err_wrap(e, ret, "TIME") : 0;
-}
-
-/* Reads the base delay. Returns 0, or -errno with text in @e and @c as it was. */
-int delay_parse_base(const char *text, struct delay_conf *c, struct err *e)
-{
-	return parse_time(text, &c->base_ns, e);
-}
-
 /* Reads "TIME[,CORRELATION]". Returns 0, or -errno with text in @e and @c as it was. */
 int delay_parse_jitter(const char *text, struct delay_conf *c, struct err *e)
 {
@@ -125,8 +111,10 @@ int delay_parse_jitter(const char *text, struct delay_conf *c, struct err *e)
 	uint64_t jitter_ns;
 	int ret = spec_split(text, "TIME[,CORRELATION]", 2, &v, e);
 
-	if (!ret)
-		ret = parse_time(v.text[0], &jitter_ns, e);
+	if (!ret) {
+		ret = units_time(v.text[0], 0, DELAY_BASE_MAX_NS, &jitter_ns, e);
+		ret = ret ? err_wrap(e, ret, "TIME") : 0;
+	}
 	if (!ret && v.n > 1)
 		ret = spec_correlation(v.text[1], &correlation, e);
 	if (ret)
@@ -139,9 +127,7 @@ int delay_parse_jitter(const char *text, struct delay_conf *c, struct err *e)
 static void release_table(struct delay_conf *c)
 {
 	free(c->table);
-	free(c->path);
 	c->table = NULL;
-	c->path = NULL;
 	c->n_table = 0;
 }
 
@@ -171,9 +157,8 @@ static int read_table(const char *path, struct delay_conf *t, struct err *e)
 {
 	int ret;
 
-	t->path = strdup(path);
 	t->table = malloc(DELAY_TABLE_ENTRIES * sizeof(*t->table));
-	if (!t->path || !t->table)
+	if (!t->table)
 		return err_set(e, ENOMEM, "no memory for '%s'", path);
 	ret = spec_file(path, add_entry, t, e);
 	if (ret == -ENOENT && !strchr(path, '/'))
@@ -214,29 +199,6 @@ int delay_parse_distribution(const char *text, struct delay_conf *c, struct err 
 	c->distribution = t.distribution;
 	c->table = t.table;
 	c->n_table = t.n_table;
-	c->path = t.path;
-	return 0;
-}
-
-/*
- * Makes a copy with memory of its own.
- * @to: anything; overwritten
- *
- * Returns 0, or -ENOMEM with text in @e and @to zeroed.
- */
-int delay_conf_copy(struct delay_conf *to, const struct delay_conf *from, struct err *e)
-{
-	size_t size = from->n_table * sizeof(*from->table);
-
-	*to = *from;
-	to->table = from->table ? malloc(size) : NULL;
-	to->path = from->path ? strdup(from->path) : NULL;
-	if ((from->table && !to->table) || (from->path && !to->path)) {
-		delay_conf_release(to);
-		return err_set(e, ENOMEM, "no memory for a table of %zu numbers", from->n_table);
-	}
-	if (to->table)
-		memcpy(to->table, from->table, size);
 	return 0;
 }
 
@@ -245,56 +207,6 @@ void delay_conf_release(struct delay_conf *c)
 {
 	release_table(c);
 	*c = (struct delay_conf){0};
-}
-
-/* Whether both give the same delays. */
-bool delay_conf_equal(const struct delay_conf *a, const struct delay_conf *b)
-{
-	if (a->base_ns != b->base_ns || a->jitter_ns != b->jitter_ns)
-		return false;
-	if (a->jitter_ns == 0)
-		return true;
-	return a->correlation == b->correlation && distribution(a) == distribution(b) &&
-	       a->n_table == b->n_table &&
-	       (!a->n_table || !memcmp(a->table, b->table, a->n_table * sizeof(*a->table)));
-}
-
-/* Writes a time such that it is read as just this. */
-static int print_time(uint64_t ns, char *buf, size_t len)
-{
-	char text[32];
-	uint64_t back;
-
-	units_format_time(text, sizeof(text), ns);
-	if (units_time(text, 0, UINT64_MAX, &back, NULL) || back != ns)
-		snprintf(text, sizeof(text), "%lluns", (unsigned long long)ns);
-	return spec_print(buf, len, 0, "%s", text);
-}
-
-/* Writes what delay_parse_base() reads. Returns its length, as snprintf() does. */
-int delay_format_base(const struct delay_conf *c, char *buf, size_t len)
-{
-	return print_time(c->base_ns, buf, len);
-}
-
-/* Writes what delay_parse_jitter() reads. Returns its length, as snprintf() does. */
-int delay_format_jitter(const struct delay_conf *c, char *buf, size_t len)
-{
-	int n = print_time(c->jitter_ns, buf, len);
-
-	if (c->correlation > 0) {
-		n = spec_print(buf, len, n, ",");
-		n = spec_print_probability(buf, len, n, c->correlation);
-	}
-	return n;
-}
-
-/* Writes what delay_parse_distribution() reads. Returns its length, as snprintf() does. */
-int delay_format_distribution(const struct delay_conf *c, char *buf, size_t len)
-{
-	const char *name = distribution(c)->name;
-
-	return spec_print(buf, len, 0, "%s", name ? name : c->path);
 }
 
 /* Base and @x jitters, within the limits; it never falls as @x rises. */

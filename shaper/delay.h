@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DELAY_BASE_MAX_NS   60000000000ull  /* what can be asked for, of base and jitter each */
+#define DELAY_BASE_MAX_NS   60000000000ull  /* of base and jitter each: further than satellites */
 #define DELAY_MAX_NS	    120000000000ull /* what a frame can get: tails are cut off here */
 #define DELAY_TABLE_ENTRIES 16384	    /* netem's NETEM_DIST_MAX */
 #define DELAY_TABLE_SCALE   8192 /* netem's NETEM_DIST_SCALE: an entry that is one jitter */
@@ -25,7 +25,6 @@ struct delay_conf {
 	const struct delay_distribution *distribution; /* NULL: uniform */
 	int16_t *table; /* ascending, in 1/8192 of the jitter; owned */
 	size_t n_table;
-	char *path; /* the file that it is from; owned */
 };
 
 struct delay {
@@ -36,15 +35,9 @@ struct delay {
 	double innovation; /* share of each new number: √(1 - correlation²) */
 };
 
-int delay_parse_base(const char *text, struct delay_conf *c, struct err *e);
 int delay_parse_jitter(const char *text, struct delay_conf *c, struct err *e);
 int delay_parse_distribution(const char *text, struct delay_conf *c, struct err *e);
-int delay_conf_copy(struct delay_conf *to, const struct delay_conf *from, struct err *e);
 void delay_conf_release(struct delay_conf *c);
-bool delay_conf_equal(const struct delay_conf *a, const struct delay_conf *b);
-int delay_format_base(const struct delay_conf *c, char *buf, size_t len);
-int delay_format_jitter(const struct delay_conf *c, char *buf, size_t len);
-int delay_format_distribution(const struct delay_conf *c, char *buf, size_t len);
 uint64_t delay_floor(const struct delay_conf *c);
 
 void delay_init(struct delay *d, const struct delay_conf *c, uint64_t seed, uint32_t stream);

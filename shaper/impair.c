@@ -17,43 +17,6 @@
  */
 #include "shaper/impair.h"
 
-/* Refuses what makes no sense together. Returns 0 or -EINVAL, with text in @e. */
-int impair_conf_check(const struct impair_conf *c, struct err *e)
-{
-	if (c->reorder_gap > 1 && c->reorder.p == 0)
-		return err_set(e, EINVAL,
-			       "reorder-gap %llu without reorder: give reorder the probability "
-			       "with which a frame goes at once, such as 100%%",
-			       (unsigned long long)c->reorder_gap);
-	if (c->reorder.p > 0 && c->delay.base_ns == 0 && c->delay.jitter_ns == 0)
-		return err_set(e, EINVAL,
-			       "reorder without delay: frames that go at once overtake nothing "
-			       "unless others are delayed");
-	if (c->delay.distribution && c->delay.jitter_ns == 0)
-		return err_set(e, EINVAL, "distribution without jitter: give jitter a time");
-	return 0;
-}
-
-/*
- * Makes a copy with memory of its own.
- * @to: anything; overwritten
- *
- * Returns 0, or -ENOMEM with text in @e and nothing in @to.
- */
-int impair_conf_copy(struct impair_conf *to, const struct impair_conf *from, struct err *e)
-{
-	int ret;
-
-	*to = *from;
-	to->delay = (struct delay_conf){0};
-	ret = loss_conf_copy(&to->loss, &from->loss, e);
-	if (!ret)
-		ret = delay_conf_copy(&to->delay, &from->delay, e);
-	if (ret)
-		impair_conf_release(to);
-	return ret;
-}
-
 /* Frees what settings own and zeroes them. */
 void impair_conf_release(struct impair_conf *c)
 {
@@ -66,14 +29,6 @@ static bool reorder_equal(const struct impair_conf *a, const struct impair_conf 
 {
 	return chance_conf_equal(&a->reorder, &b->reorder) &&
 	       (a->reorder.p == 0 || a->reorder_gap == b->reorder_gap);
-}
-
-/* Whether both decide the same. */
-bool impair_conf_equal(const struct impair_conf *a, const struct impair_conf *b)
-{
-	return delay_conf_equal(&a->delay, &b->delay) && loss_conf_equal(&a->loss, &b->loss) &&
-	       chance_conf_equal(&a->duplicate, &b->duplicate) &&
-	       corrupt_conf_equal(&a->corrupt, &b->corrupt) && reorder_equal(a, b);
 }
 
 /* Whether every frame gets the same delay and nothing else happens to any. */

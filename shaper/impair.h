@@ -60,10 +60,7 @@ struct impair {
 	struct delay duplicate_delay;
 };
 
-int impair_conf_check(const struct impair_conf *c, struct err *e);
-int impair_conf_copy(struct impair_conf *to, const struct impair_conf *from, struct err *e);
 void impair_conf_release(struct impair_conf *c);
-bool impair_conf_equal(const struct impair_conf *a, const struct impair_conf *b);
 bool impair_is_constant(const struct impair_conf *c);
 
 void impair_init(struct impair *im, const struct impair_conf *c, uint64_t seed);

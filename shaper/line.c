@@ -18,7 +18,6 @@
 #include "lib/clock.h"
 #include "lib/ctlsock.h"
 #include "lib/log.h"
-#include "lib/units.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -442,6 +441,7 @@ int line_run(struct line_conf *c, struct err *e)
 	for (d = 0; d < DIRECTIONS; d++)
 		pump_stop(&l->pumps[d]);
 	l->ended_ns = clock_ns();
+	line_end_live(l);
 	drain_log(l);
 	closed = frame_log_close(l->log, ret ? &ignored : e);
 	if (!ret)

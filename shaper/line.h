@@ -34,5 +34,6 @@ int line_run(struct line_conf *c, struct err *e);
 json_t *line_json(const struct line *l);
 void line_print(const json_t *doc);
 void line_print_live(struct line *l);
+void line_end_live(const struct line *l);
 
 #endif

@@ -3,7 +3,6 @@
 #include "shaper/line.h"
 
 #include "lib/clock.h"
-#include "lib/units.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -196,40 +195,56 @@ void line_print(const json_t *doc)
 	json_array_foreach(json_object_get(doc, "directions"), i, d) print_direction(d);
 }
 
-/* One line that is written over itself: rates since the last one, what is lost and waits. */
+/* Frames of a direction that were dropped, whatever for. */
+static uint64_t dropped(const struct direction_counters *t)
+{
+	uint64_t n = 0;
+	unsigned v;
+
+	for (v = FRAME_SENT + 1; v < FRAME_VERDICTS; v++)
+		n += counter_get(&t->verdicts[v]);
+	return n;
+}
+
+/* Rates since the last time, what waits and what was dropped, in half of a narrow terminal. */
+static size_t print_live_direction(struct line *l, unsigned d, uint64_t ns, char *text, size_t len)
+{
+	const struct direction_counters *t = l->traffic[d];
+	uint64_t frames = counter_get(&t->frames_out), bytes = counter_get(&t->bytes_out);
+	double mbit = (double)(bytes - l->live_bytes[d]) * 8e3 / (double)ns;
+	int n;
+
+	n = snprintf(text, len, "%s %.*f Mbit/s %.1f kf/s, queue %lluK, drops %llu",
+		     direction_name(d), mbit < 10 ? 2 : 0, mbit,
+		     (double)(frames - l->live_frames[d]) * 1e6 / (double)ns,
+		     (unsigned long long)(counter_get(&t->queue_bytes) >> 10),
+		     (unsigned long long)dropped(t));
+	l->live_frames[d] = frames;
+	l->live_bytes[d] = bytes;
+	return (size_t)n < len ? (size_t)n : len - 1;
+}
+
+/* One line on the terminal that is written over itself. */
 void line_print_live(struct line *l)
 {
 	uint64_t now = clock_ns(), ns = now - (l->live_ns ? l->live_ns : l->started_ns);
 	struct winsize size = {0};
-	char text[256] = "", rate[32];
-	unsigned d, v;
-	int width;
+	char text[256];
+	size_t n;
 
-	for (d = 0; d < DIRECTIONS; d++) {
-		const struct direction_counters *t = l->traffic[d];
-		uint64_t frames = counter_get(&t->frames_out), bytes = counter_get(&t->bytes_out);
-		uint64_t lost = 0;
-
-		for (v = FRAME_SENT + 1; v < FRAME_VERDICTS; v++)
-			lost += counter_get(&t->verdicts[v]);
-		units_format_rate(
-			rate, sizeof(rate),
-			(uint64_t)((double)(bytes - l->live_bytes[d]) * 8e9 / (double)ns / 1e4) *
-				10000);
-		snprintf(text + strlen(text), sizeof(text) - strlen(text),
-			 "%s%s→%s %s %.1f kf/s, late p99 %.0f us, queue %llu K, dropped %llu",
-			 d ? " | " : "", l->pumps[d].in->name, l->pumps[d].out->name, rate,
-			 (double)(frames - l->live_frames[d]) * 1e6 / (double)ns,
-			 (double)hist_quantile(&t->late_ns, 0.99) / 1e3,
-			 (unsigned long long)(counter_get(&t->queue_bytes) >> 10),
-			 (unsigned long long)lost);
-		l->live_frames[d] = frames;
-		l->live_bytes[d] = bytes;
-	}
+	n = print_live_direction(l, AB, ns, text, sizeof(text) - 8);
+	memcpy(text + n, " | ", 4);
+	n += 3;
+	print_live_direction(l, BA, ns, text + n, sizeof(text) - n);
 	l->live_ns = now;
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	width = size.ws_col > 1 ? size.ws_col - 1 : 79;
-	fprintf(stderr, "\r\033[K%.*s", width + 4,
-		text); /* each arrow is three bytes, one column */
+	fprintf(stderr, "\r\033[K%.*s", size.ws_col > 1 ? size.ws_col - 1 : 79, text);
 	fflush(stderr);
+}
+
+/* Takes the live line away, for what is printed after it. */
+void line_end_live(const struct line *l)
+{
+	if (l->live_ns)
+		fprintf(stderr, "\r\033[K");
 }

@@ -41,7 +41,6 @@
 struct loss_model {
 	const char *prefix; /* of its settings; "" for the one that has none */
 	int (*parse)(const char *text, struct loss_conf *c, struct err *e);
-	int (*print)(const struct loss_conf *c, char *buf, size_t len, int at);
 	bool (*equal)(const struct loss_conf *a, const struct loss_conf *b);
 	void (*start)(struct loss *l); /* begin as if it had been going on for ever */
 	bool (*next)(struct loss *l, uint64_t number);
@@ -60,11 +59,6 @@ static int bernoulli_parse(const char *text, struct loss_conf *c, struct err *e)
 	if (!ret && c->bernoulli.p == 0)
 		c->model = NULL;
 	return ret;
-}
-
-static int bernoulli_print(const struct loss_conf *c, char *buf, size_t len, int at)
-{
-	return chance_conf_format(&c->bernoulli, buf, len);
 }
 
 static bool bernoulli_equal(const struct loss_conf *a, const struct loss_conf *b)
@@ -96,22 +90,6 @@ static int parse_probabilities(const char *text, const char *usage, const char *
 	return ret;
 }
 
-/* Writes the values up to the last that is not what it would be if it were left out. */
-static int print_probabilities(char *buf, size_t len, int at, const double *v,
-			       const double *defaults, unsigned n)
-{
-	unsigned i;
-
-	while (n > 1 && v[n - 1] == defaults[n - 1])
-		n--;
-	for (i = 0; i < n; i++) {
-		if (i)
-			at = spec_print(buf, len, at, ",");
-		at = spec_print_probability(buf, len, at, v[i]);
-	}
-	return at;
-}
-
 static int gilbert_parse(const char *text, struct loss_conf *c, struct err *e)
 {
 	static const char *const names[] = {"P", "R", "1-H", "1-K"};
@@ -130,14 +108,6 @@ static int gilbert_parse(const char *text, struct loss_conf *c, struct err *e)
 			e, EINVAL,
 			"R: with 0 the bad state would never end; it must be above 0, or P 0");
 	return 0;
-}
-
-static int gilbert_print(const struct loss_conf *c, char *buf, size_t len, int at)
-{
-	const double v[] = {c->gilbert.p, c->gilbert.r, c->gilbert.bad, c->gilbert.good};
-	const double defaults[] = {0, 1 - c->gilbert.p, 1, 0};
-
-	return print_probabilities(buf, len, at, v, defaults, 4);
 }
 
 static bool gilbert_equal(const struct loss_conf *a, const struct loss_conf *b)
@@ -204,15 +174,6 @@ static int markov_parse(const char *text, struct loss_conf *c, struct err *e)
 	if (n == 1)
 		c->markov.p31 = 1 - c->markov.p13;
 	return markov_check(c, e);
-}
-
-static int markov_print(const struct loss_conf *c, char *buf, size_t len, int at)
-{
-	const double v[] = {c->markov.p13, c->markov.p31, c->markov.p32, c->markov.p23,
-			    c->markov.p14};
-	const double defaults[] = {0, 1 - c->markov.p13, 0, 1, 0};
-
-	return print_probabilities(buf, len, at, v, defaults, 5);
 }
 
 static bool markov_equal(const struct loss_conf *a, const struct loss_conf *b)
@@ -333,34 +294,15 @@ static int list_parse(const char *text, struct loss_conf *c, struct err *e)
 	int ret;
 
 	if (*text == '@') {
-		c->path = strdup(text + 1);
-		if (!c->path)
-			return err_set(e, ENOMEM, "no memory for '%s'", text + 1);
-		ret = spec_file(c->path, add_range, c, e);
+		ret = spec_file(text + 1, add_range, c, e);
 		if (!ret && !c->n_ranges)
-			return err_set(e, EINVAL, "'%s' has no frame numbers", c->path);
+			return err_set(e, EINVAL, "'%s' has no frame numbers", text + 1);
 	} else {
 		ret = parse_ranges(text, c, e);
 	}
 	if (!ret)
 		join_ranges(c);
 	return ret;
-}
-
-static int list_print(const struct loss_conf *c, char *buf, size_t len, int at)
-{
-	size_t i;
-
-	if (c->path)
-		return spec_print(buf, len, at, "@%s", c->path);
-	for (i = 0; i < c->n_ranges; i++) {
-		const struct loss_range *r = &c->ranges[i];
-
-		at = spec_print(buf, len, at, "%s%llu", i ? "," : "", (unsigned long long)r->first);
-		if (r->last > r->first)
-			at = spec_print(buf, len, at, "-%llu", (unsigned long long)r->last);
-	}
-	return at;
 }
 
 static bool list_equal(const struct loss_conf *a, const struct loss_conf *b)
@@ -384,10 +326,10 @@ static bool list_next(struct loss *l, uint64_t number)
 }
 
 static const struct loss_model models[] = {
-	{"gilbert:", gilbert_parse, gilbert_print, gilbert_equal, gilbert_start, gilbert_next},
-	{"markov:", markov_parse, markov_print, markov_equal, markov_start, markov_next},
-	{"list:", list_parse, list_print, list_equal, list_start, list_next},
-	{"", bernoulli_parse, bernoulli_print, bernoulli_equal, bernoulli_start, bernoulli_next},
+	{"gilbert:", gilbert_parse, gilbert_equal, gilbert_start, gilbert_next},
+	{"markov:", markov_parse, markov_equal, markov_start, markov_next},
+	{"list:", list_parse, list_equal, list_start, list_next},
+	{"", bernoulli_parse, bernoulli_equal, bernoulli_start, bernoulli_next},
 };
 
 /* Finds the model that a specification begins with. One without a name begins with a number. */
@@ -435,33 +377,10 @@ int loss_parse(const char *spec, struct loss_conf *c, struct err *e)
 	return 0;
 }
 
-/*
- * Makes a copy with memory of its own.
- * @to: anything; overwritten
- *
- * Returns 0, or -ENOMEM with text in @e and @to zeroed.
- */
-int loss_conf_copy(struct loss_conf *to, const struct loss_conf *from, struct err *e)
-{
-	size_t size = from->n_ranges * sizeof(*from->ranges);
-
-	*to = *from;
-	to->ranges = from->ranges ? malloc(size) : NULL;
-	to->path = from->path ? strdup(from->path) : NULL;
-	if ((from->ranges && !to->ranges) || (from->path && !to->path)) {
-		loss_conf_release(to);
-		return err_set(e, ENOMEM, "no memory for %zu ranges of frames", from->n_ranges);
-	}
-	if (to->ranges)
-		memcpy(to->ranges, from->ranges, size);
-	return 0;
-}
-
 /* Frees what settings own and zeroes them. */
 void loss_conf_release(struct loss_conf *c)
 {
 	free(c->ranges);
-	free(c->path);
 	*c = (struct loss_conf){0};
 }
 
@@ -469,17 +388,6 @@ void loss_conf_release(struct loss_conf *c)
 bool loss_conf_equal(const struct loss_conf *a, const struct loss_conf *b)
 {
 	return a->model == b->model && (!a->model || a->model->equal(a, b));
-}
-
-/* Writes what loss_parse() reads. Returns its length, as snprintf() does. */
-int loss_conf_format(const struct loss_conf *c, char *buf, size_t len)
-{
-	int n;
-
-	if (!c->model)
-		return spec_print(buf, len, 0, "none");
-	n = spec_print(buf, len, 0, "%s", c->model->prefix);
-	return c->model->print(c, buf, len, n);
 }
 
 /*

@@ -35,7 +35,6 @@ struct loss_conf {
 	} markov;
 	struct loss_range *ranges; /* ascending, apart from each other; owned */
 	size_t n_ranges;
-	char *path; /* the file they are from; NULL: the command line; owned */
 };
 
 struct loss {
@@ -46,10 +45,8 @@ struct loss {
 };
 
 int loss_parse(const char *spec, struct loss_conf *c, struct err *e);
-int loss_conf_copy(struct loss_conf *to, const struct loss_conf *from, struct err *e);
 void loss_conf_release(struct loss_conf *c);
 bool loss_conf_equal(const struct loss_conf *a, const struct loss_conf *b);
-int loss_conf_format(const struct loss_conf *c, char *buf, size_t len);
 
 void loss_init(struct loss *l, const struct loss_conf *c, uint64_t seed, uint32_t stream);
 void loss_rebind(struct loss *l, const struct loss_conf *c);

@@ -65,8 +65,6 @@ struct queue {
 extern const char *const queue_disciplines[];
 
 int queue_parse_limit(const char *spec, struct queue_conf *c, struct err *e);
-char *queue_format_limit(char *buf, size_t len, const struct queue_conf *c);
-bool queue_equal(const struct queue_conf *a, const struct queue_conf *b);
 
 void queue_init(struct queue *q, const struct queue_conf *c, uint64_t bps);
 void queue_update(struct queue *q, const struct queue_conf *c, uint64_t bps);

@@ -135,37 +135,3 @@ int queue_parse_limit(const char *spec, struct queue_conf *c, struct err *e)
 	*c = new;
 	return 0;
 }
-
-static int print_one(char *buf, size_t len, int at, const struct kind *k, uint64_t v)
-{
-	const struct suffix *s = suffixes;
-
-	while (s->kind != k || v % s->factor)
-		s++;
-	return spec_print(buf, len, at, "%s%llu%s", at ? "," : "",
-			  (unsigned long long)(v / s->factor), s->text);
-}
-
-/* Writes the limits as queue_parse_limit() reads them, exactly. Returns @buf. */
-char *queue_format_limit(char *buf, size_t len, const struct queue_conf *c)
-{
-	struct queue_conf copy = *c;
-	int at = 0;
-	size_t i;
-
-	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (*field(&copy, kinds[i]))
-			at = print_one(buf, len, at, kinds[i], *field(&copy, kinds[i]));
-	if (!at)
-		spec_print(buf, len, at, "unlimited");
-	return buf;
-}
-
-/* Returns whether two configurations mean the same. */
-bool queue_equal(const struct queue_conf *a, const struct queue_conf *b)
-{
-	return a->limit_bytes == b->limit_bytes && a->limit_frames == b->limit_frames &&
-	       a->limit_ns == b->limit_ns && a->discipline == b->discipline &&
-	       a->codel_target_ns == b->codel_target_ns &&
-	       a->codel_interval_ns == b->codel_interval_ns;
-}

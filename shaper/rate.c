@@ -34,11 +34,6 @@ static int none_parse(const char *rest, struct rate_conf *c, struct err *e)
 	return rate_refuse(spec, e);
 }
 
-static void none_format(char *buf, size_t len, const struct rate_conf *c)
-{
-	snprintf(buf, len, "none");
-}
-
 static bool none_equal(const struct rate_conf *a, const struct rate_conf *b)
 {
 	return true;
@@ -60,16 +55,6 @@ static int fixed_parse(const char *rest, struct rate_conf *c, struct err *e)
 	if (!isdigit((unsigned char)*rest) && *rest != '.')
 		return rate_refuse(rest, e);
 	return units_rate(rest, RATE_MIN, RATE_MAX, &c->bps, e);
-}
-
-/* Exactly, which the shortest way to write it may not be. */
-static void fixed_format(char *buf, size_t len, const struct rate_conf *c)
-{
-	uint64_t back;
-
-	units_format_rate(buf, len, c->bps);
-	if (units_rate(buf, 0, UINT64_MAX, &back, NULL) || back != c->bps)
-		snprintf(buf, len, "%llubit", (unsigned long long)c->bps);
 }
 
 static bool fixed_equal(const struct rate_conf *a, const struct rate_conf *b)
@@ -94,7 +79,6 @@ static void fixed_send(struct rate *r, uint64_t bytes, uint64_t start_ns)
 static const struct rate_ops none_ops = {
 	.prefix = "none",
 	.parse = none_parse,
-	.format = none_format,
 	.equal = none_equal,
 	.average = none_average,
 	.send = none_send,
@@ -103,7 +87,6 @@ static const struct rate_ops none_ops = {
 static const struct rate_ops fixed_ops = {
 	.prefix = "",
 	.parse = fixed_parse,
-	.format = fixed_format,
 	.equal = fixed_equal,
 	.average = fixed_average,
 	.send = fixed_send,
@@ -190,19 +173,11 @@ int rate_parse(const char *spec, struct rate_conf *c, struct err *e)
 	return 0;
 }
 
-/* Makes @to, whose content does not matter, a configuration of its own like @from. */
-void rate_copy(struct rate_conf *to, const struct rate_conf *from)
-{
-	*to = *from;
-	if (to->trace)
-		rate_trace_hold(to->trace);
-}
-
 /* Gives back what a configuration holds; it is no limit then, its overhead as it was. */
 void rate_release(struct rate_conf *c)
 {
 	if (c->trace)
-		rate_trace_release(c->trace);
+		rate_trace_free(c->trace);
 	*c = (struct rate_conf){.overhead = c->overhead};
 }
 
@@ -210,19 +185,6 @@ void rate_release(struct rate_conf *c)
 static bool same_rate(const struct rate_conf *a, const struct rate_conf *b)
 {
 	return a->kind == b->kind && kinds[a->kind]->equal(a, b);
-}
-
-/* Returns whether two configurations mean the same; traces are compared by name and content. */
-bool rate_equal(const struct rate_conf *a, const struct rate_conf *b)
-{
-	return a->overhead == b->overhead && same_rate(a, b);
-}
-
-/* Writes the specification that rate_parse() reads back, exactly. Returns @buf. */
-char *rate_format(char *buf, size_t len, const struct rate_conf *c)
-{
-	kinds[c->kind]->format(buf, len, c);
-	return buf;
 }
 
 /* Returns how many bytes a frame of @len (without FCS, as captured) takes on the wire. */

@@ -36,7 +36,7 @@ struct rate_conf {
 	int kind;		  /* enum rate_kind */
 	uint64_t bps;		  /* RATE_FIXED: bits a second */
 	int overhead;		  /* enum overhead */
-	struct rate_trace *trace; /* RATE_TRACE: immutable, counted; rate_release() gives it back */
+	struct rate_trace *trace; /* RATE_TRACE: owned, immutable */
 };
 
 /* A line. Its trace is the configuration's, which must live until the line is given another. */
@@ -53,10 +53,7 @@ struct rate {
 extern const char *const rate_overheads[];
 
 int rate_parse(const char *spec, struct rate_conf *c, struct err *e);
-void rate_copy(struct rate_conf *to, const struct rate_conf *from);
 void rate_release(struct rate_conf *c);
-bool rate_equal(const struct rate_conf *a, const struct rate_conf *b);
-char *rate_format(char *buf, size_t len, const struct rate_conf *c);
 
 uint64_t rate_wire_len(const struct rate_conf *c, uint32_t len);
 uint64_t rate_average(const struct rate_conf *c);

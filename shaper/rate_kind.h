@@ -9,7 +9,6 @@ struct rate_ops {
 	const char *prefix; /* what its specification begins with; "" takes all that is left */
 	/* Reads what follows the prefix into a configuration of zeros. 0 or -errno. */
 	int (*parse)(const char *rest, struct rate_conf *c, struct err *e);
-	void (*format)(char *buf, size_t len, const struct rate_conf *c); /* with the prefix */
 	bool (*equal)(const struct rate_conf *a, const struct rate_conf *b);
 	uint64_t (*average)(const struct rate_conf *c); /* bit/s */
 	/* Puts @bytes on the wire at @start_ns, which is not before free_ns, and sets that. */
@@ -20,7 +19,6 @@ extern const struct rate_ops rate_trace_ops;
 
 int rate_refuse(const char *spec, struct err *e);
 
-void rate_trace_hold(struct rate_trace *t);
-void rate_trace_release(struct rate_trace *t);
+void rate_trace_free(struct rate_trace *t);
 
 #endif

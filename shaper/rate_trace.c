@@ -6,8 +6,6 @@
 #include "lib/units.h"
 #include "shaper/spec.h"
 
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +38,6 @@
 #define TIMES_MAX (16u << 20) /* 64 MiB of memory */
 
 struct rate_trace {
-	atomic_uint holders;
-	char *path;   /* as it was given */
 	size_t n;     /* opportunities, at least 1 */
 	uint32_t *at; /* milliseconds, ascending; the last one is the trace's length, at least 1 */
 };
@@ -123,25 +119,11 @@ static bool trace_equal(const struct rate_conf *a, const struct rate_conf *b)
 {
 	const struct rate_trace *x = a->trace, *y = b->trace;
 
-	return x == y || (x->n == y->n && !strcmp(x->path, y->path) &&
-			  !memcmp(x->at, y->at, x->n * sizeof(*x->at)));
+	return x == y || (x->n == y->n && !memcmp(x->at, y->at, x->n * sizeof(*x->at)));
 }
 
-static void trace_format(char *buf, size_t len, const struct rate_conf *c)
+void rate_trace_free(struct rate_trace *t)
 {
-	snprintf(buf, len, "trace:%s", c->trace->path);
-}
-
-void rate_trace_hold(struct rate_trace *t)
-{
-	atomic_fetch_add_explicit(&t->holders, 1, memory_order_relaxed);
-}
-
-void rate_trace_release(struct rate_trace *t)
-{
-	if (atomic_fetch_sub_explicit(&t->holders, 1, memory_order_acq_rel) > 1)
-		return;
-	free(t->path);
 	free(t->at);
 	free(t);
 }
@@ -186,22 +168,22 @@ static int read_time(void *arg, const char *token, struct err *e)
 	return append(r, (uint32_t)ms, e);
 }
 
-static int read_trace(struct rate_trace *t, struct err *e)
+static int read_trace(const char *path, struct rate_trace *t, struct err *e)
 {
 	struct reading r = {.trace = t};
 	int ret;
 
-	ret = spec_file(t->path, read_time, &r, e);
+	ret = spec_file(path, read_time, &r, e);
 	if (ret)
 		return ret;
 	if (!t->n)
 		return err_set(e, EINVAL,
 			       "'%s' is empty; a trace has a time in milliseconds on each line",
-			       t->path);
+			       path);
 	if (!t->at[t->n - 1])
 		return err_set(e, EINVAL,
 			       "'%s' ends at 0; a trace's last time is its length, from 1 ms",
-			       t->path);
+			       path);
 	return 0;
 }
 
@@ -215,11 +197,9 @@ static int trace_parse(const char *path, struct rate_conf *c, struct err *e)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return err_set(e, ENOMEM, "'%s': no memory", path);
-	t->holders = 1;
-	t->path = strdup(path);
-	ret = t->path ? read_trace(t, e) : err_set(e, ENOMEM, "'%s': no memory", path);
+	ret = read_trace(path, t, e);
 	if (ret) {
-		rate_trace_release(t);
+		rate_trace_free(t);
 		return ret;
 	}
 	c->kind = RATE_TRACE;
@@ -230,7 +210,6 @@ static int trace_parse(const char *path, struct rate_conf *c, struct err *e)
 const struct rate_ops rate_trace_ops = {
 	.prefix = "trace:",
 	.parse = trace_parse,
-	.format = trace_format,
 	.equal = trace_equal,
 	.average = trace_average,
 	.send = trace_send,

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REORDER_GAP_MAX 1000000000ull
+#define REORDER_GAP_MAX 1000000u
 
 struct reorder {
 	struct chance chance;

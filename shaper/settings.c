@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DELAY_MAX_ASKED (60 * NS_PER_S) /* further than any path on Earth and to its satellites */
-#define WORDS_MAX	64
+#define WORDS_MAX 64
 
 static int call_jitter(void *target, const char *value, struct err *e)
 {
@@ -42,12 +41,7 @@ static int call_reorder(void *target, const char *value, struct err *e)
 
 static int call_rate(void *target, const char *value, struct err *e)
 {
-	struct direction_conf *c = target;
-	int overhead = c->rate.overhead, ret;
-
-	ret = rate_parse(value, &c->rate, e);
-	c->rate.overhead = overhead;
-	return ret;
+	return rate_parse(value, &((struct direction_conf *)target)->rate, e);
 }
 
 static int call_queue(void *target, const char *value, struct err *e)
@@ -59,7 +53,7 @@ static int call_queue(void *target, const char *value, struct err *e)
 
 const struct opt settings_table[] = {
 	{"delay", 'd', .type = OPT_TIME, .arg = "TIME", .deflt = "0ms",
-	 .offset = FIELD(impair.delay.base_ns), .max = DELAY_MAX_ASKED,
+	 .offset = FIELD(impair.delay.base_ns), .max = DELAY_BASE_MAX_NS,
 	 .help = "of each frame, one way: 60ms both ways is a round trip of 120 ms; up to 60s"},
 	{"jitter", 'j', .type = OPT_CALL, .arg = "TIME[,CORRELATION]", .call = call_jitter,
 	 .help = "how much the delay varies; with a correlation of each delay with the next, as "
@@ -75,7 +69,7 @@ const struct opt settings_table[] = {
 	{"reorder", 0, .type = OPT_CALL, .arg = "P[,CORRELATION]", .call = call_reorder,
 	 .help = "so many frames skip the delay and overtake"},
 	{"reorder-gap", 0, .type = OPT_COUNT, .arg = "N", .deflt = "1",
-	 .offset = FIELD(impair.reorder_gap), .min = 1, .max = 1000000,
+	 .offset = FIELD(impair.reorder_gap), .min = 1, .max = REORDER_GAP_MAX,
 	 .help = "only every Nth frame may be reordered"},
 	{"loss", 'l', .type = OPT_CALL, .arg = "SPEC", .deflt = "none", .call = call_loss,
 	 .help = "P[,CORRELATION] · gilbert:P,R[,1-H[,1-K]] · markov:P13[,P31[,P32[,P23[,P14]]]] · "
@@ -95,7 +89,8 @@ const struct opt settings_table[] = {
 	 .offset = FIELD(rate.overhead), .choices = rate_overheads,
 	 .help = "what a frame costs at that rate beyond its bytes: none, ethernet (padding, "
 		 "preamble, FCS, gap: 24 bytes), atm (AAL5 in cells)"},
-	{"queue", 'q', .type = OPT_CALL, .arg = "LIMIT", .deflt = "250ms", .call = call_queue,
+	{"queue", 'q', .type = OPT_CALL, .arg = "LIMIT", .deflt = QUEUE_DEFAULT_LIMIT,
+	 .call = call_queue,
 	 .help = "of the queue in front of the bottleneck: 250ms, 64K, 100frames, several joined "
 		 "by commas, or unlimited"},
 	{"queue-discipline", 0, .type = OPT_CHOICE, .arg = "NAME", .deflt = "tail",

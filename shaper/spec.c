@@ -5,7 +5,6 @@
 #include "lib/units.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,41 +118,4 @@ int spec_file(const char *path, spec_token_fn fn, void *arg, struct err *e)
 	ret = tokens(f, path, fn, arg, e);
 	fclose(f);
 	return ret;
-}
-
-/*
- * Adds to a text that is being written into a buffer, as snprintf() would.
- * @at: length of the text so far, which may be beyond the buffer's end
- *
- * Returns the length that the text has now, or would have in a larger buffer.
- */
-int spec_print(char *buf, size_t len, int at, const char *fmt, ...)
-{
-	size_t used = (size_t)at < len ? (size_t)at : len;
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(len ? buf + used : buf, len - used, fmt, ap);
-	va_end(ap);
-	return n < 0 ? at : at + n;
-}
-
-/* Writes the shortest percentage or, where it is too small for one, fraction that is read as @p. */
-int spec_print_probability(char *buf, size_t len, int at, double p)
-{
-	bool percent = p >= 1e-6 || p == 0;
-	char text[48] = "";
-	double back = -1;
-	int digits;
-
-	for (digits = 0; digits <= 24 && back != p; digits++) {
-		if (percent)
-			snprintf(text, sizeof(text), "%.*Lf%%", digits, (long double)p * 100);
-		else
-			snprintf(text, sizeof(text), "%.*g", digits, p);
-		if (units_probability(text, &back, NULL))
-			back = -1;
-	}
-	return spec_print(buf, len, at, "%s", text);
 }

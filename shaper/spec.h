@@ -24,8 +24,5 @@ int spec_split(const char *text, const char *usage, unsigned max, struct spec_va
 int spec_probability(const char *text, const char *name, double *p, struct err *e);
 int spec_correlation(const char *text, double *c, struct err *e);
 int spec_file(const char *path, spec_token_fn fn, void *arg, struct err *e);
-int spec_print(char *buf, size_t len, int at, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-int spec_print_probability(char *buf, size_t len, int at, double p);
 
 #endif
