@@ -117,9 +117,9 @@ def median(found: Values) -> float | None:
 
 def number(value: float) -> str:
     """Three digits, or all in front of the point."""
-    if value >= 100:
+    if value == 0 or abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def spread(found: Values) -> str:

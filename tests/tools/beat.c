@@ -19,8 +19,9 @@
  * held against the schedule of an exact serialisation at that rate: the time of
  * frame n less all bits up to it, which on such a line is the same for all. The
  * least of these is taken for the schedule's beginning, so a frame that left too
- * early makes all others late. A frame that was sent only after its turn had
- * come is counted as starved: there the schedule does not hold.
+ * early makes all others late. Of the frames, those of --ahead are left out:
+ * they make the backlog, without which there is no schedule. A later one that
+ * was sent only after its turn had come is counted as starved.
  */
 #include "lib/clock.h"
 #include "lib/hist.h"
@@ -50,7 +51,7 @@
 enum { AT_RUN = 14, AT_NUMBER = 18, AT_SENT = 26, AT_HASH = 34, AT_FILL = 42 };
 
 struct conf {
-	uint64_t frames, rate, size, size_max, batch, ahead, beats, overhead;
+	uint64_t frames, rate, size, batch, ahead, beats, overhead;
 	uint64_t delay_ns, settle_ns, spin_ns, line_rate;
 };
 
@@ -62,8 +63,6 @@ static const struct opt table[] = {
 	 .offset = FIELD(rate), .arg = "N", .help = "frames a second"},
 	{"size", 's', .type = OPT_COUNT, .deflt = "60", .min = 60, .max = 9014,
 	 .offset = FIELD(size), .arg = "BYTES", .help = "of a frame, from its destination MAC"},
-	{"size-max", 0, .type = OPT_COUNT, .deflt = "0", .max = 9014, .offset = FIELD(size_max),
-	 .arg = "BYTES", .help = "sizes vary up to this; 0: all have --size"},
 	{"batch", 0, .type = OPT_COUNT, .deflt = "1", .min = 1, .max = BATCH_MAX,
 	 .offset = FIELD(batch), .arg = "N",
 	 .help = "frames by one system call, if so many are due"},
@@ -114,18 +113,6 @@ static void sleep_until(uint64_t ns)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
 }
 
-/* Bytes of frame @n: any of the allowed, by an integer hash (splitmix64). */
-static uint32_t size_of(const struct conf *c, uint64_t n)
-{
-	uint64_t z = (n + 1) * 0x9e3779b97f4a7c15ull;
-
-	if (c->size_max <= c->size)
-		return (uint32_t)c->size;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return (uint32_t)(c->size + (z ^ z >> 31) % (c->size_max - c->size + 1));
-}
-
 /* The stamp is not under the hash itself, since it is written last. */
 static uint64_t stamped(uint64_t hash, uint64_t sent_ns)
 {
@@ -162,7 +149,7 @@ static unsigned send_frames(struct beat *b, uint64_t from, unsigned n)
 	for (i = 0; i < n; i++) {
 		uint8_t *f = b->buffer[i];
 
-		iovs[i] = (struct iovec){f, size_of(&b->conf, from + i)};
+		iovs[i] = (struct iovec){f, b->conf.size};
 		msgs[i].msg_hdr = (struct msghdr){.msg_iov = &iovs[i], .msg_iovlen = 1};
 		store_be64(f + AT_NUMBER, from + i);
 		memset(f + AT_SENT, 0, AT_FILL - AT_SENT);
@@ -274,7 +261,7 @@ static void take(struct beat *b, uint8_t *f, uint32_t len, uint64_t arrival_ns)
 	hash = load_be64(f + AT_HASH);
 	memset(f + AT_SENT, 0, AT_FILL - AT_SENT);
 	b->last_ns = clock_ns();
-	if (number >= b->conf.frames || len != size_of(&b->conf, number) ||
+	if (number >= b->conf.frames || len != b->conf.size ||
 	    hash != stamped(hash_of(f, len), sent_ns)) {
 		b->corrupted++;
 		return;
@@ -334,22 +321,22 @@ static uint64_t serialised_ns(const struct beat *b, uint64_t bits)
 	return (uint64_t)((unsigned __int128)bits * NS_PER_S / b->conf.line_rate);
 }
 
-static uint64_t bits_of(const struct beat *b, uint64_t n)
+/* Of one frame, at that rate. */
+static uint64_t frame_bits(const struct beat *b)
 {
-	return 8 * (size_of(&b->conf, n) + b->conf.overhead);
+	return 8 * (b->conf.size + b->conf.overhead);
 }
 
-/* When the schedule begins: the least of arrivals less what had to pass until then. */
+/* When the schedule begins: the least of arrivals less what had to pass until then, --ahead on. */
 static uint64_t schedule_begin(const struct beat *b)
 {
-	uint64_t n, bits = 0, least = UINT64_MAX;
+	uint64_t n, came = 0, begin, least = UINT64_MAX;
 
-	for (n = 0; n < b->conf.frames; n++) {
+	for (n = b->conf.ahead; n < b->conf.frames; n++) {
 		if (!b->arrival_ns[n])
 			continue;
-		bits += bits_of(b, n);
-		if (b->arrival_ns[n] - serialised_ns(b, bits) < least)
-			least = b->arrival_ns[n] - serialised_ns(b, bits);
+		begin = b->arrival_ns[n] - serialised_ns(b, ++came * frame_bits(b));
+		least = begin < least ? begin : least;
 	}
 	return least;
 }
@@ -357,37 +344,32 @@ static uint64_t schedule_begin(const struct beat *b)
 /* What was measured of serialisation, for a line that loses frames only before its queue's end. */
 static json_t *schedule(const struct beat *b)
 {
-	uint64_t begin = schedule_begin(b), n, bits = 0, turn, due, late, frame, starved = 0;
-	uint64_t within = 0, first = 0, last = 0, first_bits = 0;
+	uint64_t begin = schedule_begin(b), frame_ns = serialised_ns(b, frame_bits(b));
+	uint64_t n, came = 0, late, starved = 0, beyond = 0, first = 0, last = 0;
 	struct hist *h = calloc(1, sizeof(*h));
 	json_t *o;
 
-	for (n = 0; h && n < b->conf.frames; n++) {
+	for (n = b->conf.ahead; h && n < b->conf.frames; n++) {
 		if (!b->arrival_ns[n])
 			continue;
-		turn = begin + serialised_ns(b, bits);
-		bits += bits_of(b, n);
-		due = begin + serialised_ns(b, bits);
-		frame = serialised_ns(b, bits_of(b, n));
-		late = b->arrival_ns[n] - due;
+		/* Its turn came when those before it had passed. */
+		starved += came && b->sent_ns[n] + b->conf.delay_ns >
+					   begin + serialised_ns(b, came * frame_bits(b));
+		came++;
+		late = b->arrival_ns[n] - begin - serialised_ns(b, came * frame_bits(b));
 		hist_add(h, late);
-		within += late <= frame;
-		starved += first && b->sent_ns[n] + b->conf.delay_ns > turn;
-		if (!first) {
-			first = b->arrival_ns[n];
-			first_bits = bits;
-		}
+		beyond += late > frame_ns;
+		first = first ? first : b->arrival_ns[n];
 		last = b->arrival_ns[n];
 	}
 	if (!h)
 		return NULL;
-	o = json_pack("{s:I, s:f, s:f, s:f, s:I, s:o}", "rate_bps", (json_int_t)b->conf.line_rate,
-		      "measured_bps",
-		      last > first ? (double)(bits - first_bits) * 1e9 / (double)(last - first) : 0,
-		      "frame_us", (double)serialised_ns(b, bits_of(b, 0)) / 1e3,
-		      "within_one_frame_share",
-		      b->received ? (double)within / (double)b->received : 0, "starved",
-		      (json_int_t)starved, "late_us", times(h));
+	o = json_pack(
+		"{s:I, s:f, s:f, s:I, s:I, s:I, s:o}", "rate_bps", (json_int_t)b->conf.line_rate,
+		"measured_bps",
+		came > 1 ? (double)((came - 1) * frame_bits(b)) * 1e9 / (double)(last - first) : 0,
+		"frame_us", (double)frame_ns / 1e3, "frames", (json_int_t)came, "beyond_one_frame",
+		(json_int_t)beyond, "starved", (json_int_t)starved, "late_us", times(h));
 	free(h);
 	return o;
 }
