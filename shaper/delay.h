@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DELAY_BASE_MAX_NS   60000000000ull  /* of base and jitter each: further than satellites */
+#define DELAY_BASE_MAX_NS   60000000000ull  /* what can be asked for, of base and jitter each */
 #define DELAY_MAX_NS	    120000000000ull /* what a frame can get: tails are cut off here */
 #define DELAY_TABLE_ENTRIES 16384	    /* netem's NETEM_DIST_MAX */
 #define DELAY_TABLE_SCALE   8192 /* netem's NETEM_DIST_SCALE: an entry that is one jitter */

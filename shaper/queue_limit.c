@@ -6,7 +6,6 @@
 #include "lib/units.h"
 #include "shaper/spec.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define USAGE "250ms, 64K, 100frames, several of them with commas between, or unlimited"
@@ -48,29 +47,18 @@ static const struct kind in_frames = {
 
 static const struct kind *const kinds[] = {&in_time, &in_bytes, &in_frames};
 
-/* How a value may end, and what it then is. Largest first: the first that divides a value is
- * written. 5m is missing: it would be minutes to some and mebibytes to others. */
+/* How a value may end, and what it then is. 5m is missing: it would be minutes to some and
+ * mebibytes to others. */
 static const struct suffix {
 	const char *text;
 	const struct kind *kind;
-	uint64_t factor;
 	bool cut; /* the kind's reader does not know it */
 } suffixes[] = {
-	{"h", &in_time, 3600 * NS_PER_S, false},
-	{"s", &in_time, NS_PER_S, false},
-	{"ms", &in_time, NS_PER_MS, false},
-	{"us", &in_time, NS_PER_US, false},
-	{"ns", &in_time, 1, false},
-	{"T", &in_bytes, 1ull << 40, false},
-	{"G", &in_bytes, 1ull << 30, false},
-	{"M", &in_bytes, 1ull << 20, false},
-	{"K", &in_bytes, 1ull << 10, false},
-	{"k", &in_bytes, 1ull << 10, false},
-	{"bytes", &in_bytes, 1, true},
-	{"byte", &in_bytes, 1, true},
-	{"frames", &in_frames, 1, true},
-	{"frame", &in_frames, 1, true},
-	{NULL, NULL, 0, false},
+	{"h", &in_time, false},	      {"s", &in_time, false},	   {"ms", &in_time, false},
+	{"us", &in_time, false},      {"ns", &in_time, false},	   {"T", &in_bytes, false},
+	{"G", &in_bytes, false},      {"M", &in_bytes, false},	   {"K", &in_bytes, false},
+	{"k", &in_bytes, false},      {"bytes", &in_bytes, true},  {"byte", &in_bytes, true},
+	{"frames", &in_frames, true}, {"frame", &in_frames, true}, {NULL, NULL, false},
 };
 
 static uint64_t *field(struct queue_conf *c, const struct kind *k)

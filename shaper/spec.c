@@ -5,9 +5,12 @@
 #include "lib/units.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * Takes "a,b,c" apart at its commas.
@@ -102,19 +105,38 @@ static int tokens(FILE *f, const char *path, spec_token_fn fn, void *arg, struct
 	return ferror(f) ? err_set(e, errno, "cannot read '%s': %s", path, strerror(errno)) : 0;
 }
 
+/* Opens a file that has an end: a FIFO or a terminal would keep the caller waiting. */
+static int open_file(const char *path, FILE **f, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), ret;
+	struct stat st;
+
+	*f = NULL;
+	if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode)) {
+		ret = err_set(e, EINVAL, "cannot read '%s': it is not a regular file", path);
+	} else {
+		*f = fd < 0 ? NULL : fdopen(fd, "r");
+		ret = *f ? 0 : err_set(e, errno, "cannot read '%s': %s", path, strerror(errno));
+	}
+	if (fd >= 0 && !*f)
+		close(fd);
+	return ret;
+}
+
 /*
  * Reads a file of numbers separated by white space or commas; # begins a comment.
  * @fn: called for each, in order; what it fails with ends the reading
  *
- * Returns 0, or -errno with text that names file and line in @e.
+ * Returns 0, -EINVAL if it is no regular file, or -errno, with text that names file and line in
+ * @e.
  */
 int spec_file(const char *path, spec_token_fn fn, void *arg, struct err *e)
 {
-	FILE *f = fopen(path, "re");
-	int ret;
+	FILE *f;
+	int ret = open_file(path, &f, e);
 
-	if (!f)
-		return err_set(e, errno, "cannot read '%s': %s", path, strerror(errno));
+	if (ret)
+		return ret;
 	ret = tokens(f, path, fn, arg, e);
 	fclose(f);
 	return ret;

@@ -4,6 +4,8 @@
 No host says a word by itself in this laboratory, so that every frame is a test's; hosts that talk
 are in test_shape_hosts.py.
 """
+import os
+
 import pytest
 from longhaul_lab import longhaul, wait_for
 from shaped import (CHECK, CORRUPTED, DUPLICATE, LOST, QUEUE_CODEL, QUEUE_FULL, REORDERED, SENT, Wire, balanced,
@@ -224,7 +226,7 @@ def test_a_trace_gives_frames_their_opportunities(lab, tmp_path):
     assert all((b - a) % MS == 0 for a, b in zip(due, due[1:]))
 
 
-def test_settings_change_while_it_runs_and_nothing_in_flight_is_lost(lab):
+def test_settings_change_while_it_runs_and_nothing_in_flight_is_lost(lab, tmp_path):
     line = lab.shape("--delay", "1500ms")
     wire = Wire(lab)
     wire.send(range(50))
@@ -245,6 +247,9 @@ def test_settings_change_while_it_runs_and_nothing_in_flight_is_lost(lab):
     assert refused.returncode == 2 and "200%" in refused.stderr and "--loss" in refused.stderr
     refused = line.set("--codel-target", "1ms", check=False)
     assert refused.returncode == 2 and "--queue-discipline codel" in refused.stderr
+    os.mkfifo(tmp_path / "fifo")
+    refused = line.set("--loss", f"list:@{tmp_path}/fifo", check=False)
+    assert refused.returncode == 2 and "fifo" in refused.stderr and "regular file" in refused.stderr
     assert line.show()["directions"][0]["settings"] == ab
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`longhaul shape` from start to end: what it refuses, what comes and goes, what it leaves behind."""
 import json
+import os
 import signal
 
 import pytest
@@ -63,6 +64,7 @@ REFUSED = [
     ("ab ba --loss markov:60%,10%,10%,10%,60%", ["--loss", "P13", "P14"]),
     ("ab ba --loss list:5-2", ["--loss", "5-2"]),
     ("ab ba --loss list:@{tmp}/bad.list", ["--loss", "bad.list", "x"]),
+    ("ab ba --loss list:@{tmp}/fifo", ["--loss", "fifo", "regular file"]),
     ("ab ba --duplicate 1.5", ["--duplicate", "1.5"]),
     ("ab ba --corrupt 5%,0", ["--corrupt", "0"]),
     ("ab ba --corrupt ber:2", ["--corrupt", "2"]),
@@ -110,6 +112,7 @@ REFUSED = [
 def test_what_cannot_be_is_refused_in_one_line_that_names_it(lab, tmp_path, words, said):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
+    os.mkfifo(tmp_path / "fifo")
     line = words.format(tmp=tmp_path)
     out = lab.node("line").sh(f"{longhaul()} shape {line}", check=False, timeout=15)
     assert out.returncode in (1, 2), out.stderr

@@ -10,9 +10,6 @@
 #include "shaper/chance.h"
 #include "stat.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define N 1000000
 
 static struct err e;
@@ -36,17 +33,6 @@ static void refuses(const char *text, int ret, const char *says)
 	assert_int_equal(chance_parse(text, &c, &e), ret);
 	assert_string_equal(e.text, says);
 	assert_true(c.p == 0.25 && c.correlation == 0.5);
-}
-
-static void formats(const char *text, const char *as)
-{
-	struct chance_conf c = conf(text), back;
-	char buf[64];
-
-	assert_int_equal(chance_conf_format(&c, buf, sizeof(buf)), strlen(as));
-	assert_string_equal(buf, as);
-	back = conf(buf);
-	assert_true(back.p == c.p && back.correlation == c.correlation);
 }
 
 static void what_never_or_always_happens_does_so(void **state)
@@ -190,32 +176,6 @@ static void settings_are_equal_when_outcomes_are(void **state)
 	assert_true(chance_conf_equal(&off, &off_too));
 }
 
-static void what_is_written_is_read_back(void **state)
-{
-	char buf[64], small[4] = "---";
-	struct chance_conf c;
-
-	formats("0", "0%");
-	formats("0.003", "0.3%");
-	formats("0.3%,25%", "0.3%,25%");
-	formats("1", "100%");
-	formats("0.0001%", "0.0001%");
-	formats("1e-7", "1e-07");
-	formats("12.3456789%,0.999", "12.3456789%,99.9%");
-	for (c.p = 0.7, c.correlation = 0.7; c.p > 1e-12; c.p *= 0.7, c.correlation *= 0.99) {
-		struct chance_conf back;
-
-		chance_conf_format(&c, buf, sizeof(buf));
-		back = conf(buf);
-		if (back.p != c.p || back.correlation != c.correlation)
-			fail_msg("%s is %.17g,%.17g", buf, c.p, c.correlation);
-	}
-	c = conf("0.3%,25%");
-	assert_int_equal(chance_conf_format(&c, small, sizeof(small)), 8);
-	assert_string_equal(small, "0.3");
-	assert_int_equal(chance_conf_format(&c, NULL, 0), 8);
-}
-
 static void what_is_wrong_is_named(void **state)
 {
 	refuses("", -EINVAL, "'' lacks a value; write it as P[,CORRELATION]");
@@ -245,7 +205,6 @@ int main(void)
 		cmocka_unit_test(a_seed_gives_the_outcomes_it_has_always_given),
 		cmocka_unit_test(a_change_goes_on_with_the_same_random_numbers),
 		cmocka_unit_test(settings_are_equal_when_outcomes_are),
-		cmocka_unit_test(what_is_written_is_read_back),
 		cmocka_unit_test(what_is_wrong_is_named),
 	};
 

@@ -268,29 +268,6 @@ static void settings_are_equal_when_flips_are(void **state)
 	assert_true(corrupt_conf_equal(&a, &c));
 }
 
-static void formats(const char *spec, const char *as)
-{
-	struct corrupt_conf back = {0};
-	char buf[64];
-
-	parse(spec);
-	assert_int_equal(corrupt_conf_format(&c, buf, sizeof(buf)), strlen(as));
-	assert_string_equal(buf, as);
-	assert_int_equal(corrupt_parse(buf, &back, &e), 0);
-	assert_true(corrupt_conf_equal(&back, &c));
-}
-
-static void what_is_written_is_read_back(void **state)
-{
-	formats("none", "none");
-	formats("0,3", "none");
-	formats("0.001", "0.1%");
-	formats("1%,1", "1%");
-	formats("1%,64", "1%,64");
-	formats("ber:0.001%", "ber:0.001%");
-	formats("ber:1e-9", "ber:1e-09");
-}
-
 static void refuses(const char *spec, int ret, const char *says)
 {
 	struct corrupt_conf before;
@@ -330,7 +307,6 @@ int main(void)
 		cmocka_unit_test(a_seed_flips_the_bits_it_has_always_flipped),
 		cmocka_unit_test(a_change_takes_other_settings_and_goes_on_drawing),
 		cmocka_unit_test(settings_are_equal_when_flips_are),
-		cmocka_unit_test(what_is_written_is_read_back),
 		cmocka_unit_test(what_is_wrong_is_named),
 	};
 
