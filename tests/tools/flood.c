@@ -10,12 +10,13 @@
  */
 #include "lib/clock.h"
 #include "lib/opts.h"
+#include "lib/sock.h"
 #include "tests/tools/place.h"
 
 #include <jansson.h>
+#include <linux/if_packet.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
+#include <sys/socket.h>
 
 #define THREADS_MAX 16
 #define BATCH	    64
@@ -164,7 +165,11 @@ static int open_senders(struct sender *s, const struct conf *c, const struct pla
 		s[i].fd = place_socket(from, &(struct packet_socket_use){.send_only = true}, e);
 		if (s[i].fd < 0)
 			return s[i].fd;
-		fcntl(s[i].fd, F_SETFL, 0);
+		/* Sending shares the machine with the line: past the queueing discipline it costs
+		 * a fifth less. */
+		if (fcntl(s[i].fd, F_SETFL, 0) ||
+		    sock_set(s[i].fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1))
+			return err_set(e, errno, "%s: %s", from->ifname, strerror(errno));
 	}
 	return 0;
 }
