@@ -174,6 +174,26 @@ static int open_senders(struct sender *s, const struct conf *c, const struct pla
 	return 0;
 }
 
+static void print(uint64_t sent, uint64_t refused, uint64_t ns, const struct counters near[2],
+		  const struct counters far[3])
+{
+	uint64_t meanwhile = far[1].rx_packets - far[0].rx_packets;
+	uint64_t arrived = far[2].rx_packets - far[0].rx_packets;
+	json_t *o = json_pack(
+		"{s:i, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "version", 1, "sent",
+		(json_int_t)sent, "refused", (json_int_t)refused, "seconds", (double)ns / 1e9,
+		"arrived_meanwhile", (json_int_t)meanwhile, "arrived", (json_int_t)arrived, "lost",
+		(json_int_t)(sent - arrived), "sent_fps", (double)sent * 1e9 / (double)ns,
+		"arrived_fps", (double)meanwhile * 1e9 / (double)ns, "near_tx_drop",
+		(json_int_t)(near[1].tx_drop - near[0].tx_drop), "far_rx_drop",
+		(json_int_t)(far[2].rx_drop - far[0].rx_drop));
+
+	json_dumpf(o, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+	putchar('\n');
+	json_decref(o);
+}
+
+/* Counters are read before, when the last frame was sent, and when no more come. */
 static int work(const struct conf *c, const struct place *from, const struct place *to,
 		struct err *e)
 {
@@ -208,19 +228,7 @@ static int work(const struct conf *c, const struct place *from, const struct pla
 	ret = ret ? ret : read_counters(near_fd, from->ifname, &near[1], e);
 	if (ret)
 		return ret;
-	json_dumpf(json_pack("{s:i, s:I, s:I, s:f, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "version",
-			     1, "sent", (json_int_t)sent, "refused", (json_int_t)refused, "seconds",
-			     (double)seconds_ns / 1e9, "arrived_meanwhile",
-			     (json_int_t)(far[1].rx_packets - far[0].rx_packets), "arrived",
-			     (json_int_t)(far[2].rx_packets - far[0].rx_packets), "lost",
-			     (json_int_t)(sent - (far[2].rx_packets - far[0].rx_packets)),
-			     "sent_fps", (double)sent * 1e9 / (double)seconds_ns, "arrived_fps",
-			     (double)(far[1].rx_packets - far[0].rx_packets) * 1e9 /
-				     (double)seconds_ns,
-			     "near_tx_drop", (json_int_t)(near[1].tx_drop - near[0].tx_drop),
-			     "far_rx_drop", (json_int_t)(far[2].rx_drop - far[0].rx_drop)),
-		   stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-	putchar('\n');
+	print(sent, refused, seconds_ns, near, far);
 	return 0;
 }
 
