@@ -137,7 +137,7 @@ static bool next_chunk(struct store *s)
 	struct chunk *c = s->spare;
 	uint64_t got;
 
-	if (!c && s->bytes < s->limit) {
+	if (!c && s->bytes + CHUNK_BYTES <= s->limit) {
 		store_give(s, store_prepare(CHUNK_BYTES, &got), CHUNK_BYTES);
 		c = s->spare;
 	}
@@ -161,12 +161,10 @@ struct held *store_add(struct store *s, uint32_t len)
 	struct chunk *c = s->current;
 	struct held *h;
 
+	/* An empty one has room for every frame. */
 	if (!c || c->used + size > CHUNK_BYTES) {
-		if (c && !c->live) {
-			c->used = CHUNK_FIRST;
-		} else if (!next_chunk(s)) {
+		if (!next_chunk(s))
 			return NULL;
-		}
 		c = s->current;
 	}
 	h = (struct held *)((uint8_t *)c + c->used);
