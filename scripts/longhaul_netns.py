@@ -415,6 +415,13 @@ class Node:
         way, _, what = name.partition("_")
         return int(self.link(ifname, "-s")["stats64"][way][what])
 
+    def stack_counters(self, protocol: str) -> dict[str, int]:
+        """The counters that the IPv4 stack here keeps of a protocol, by their names in /proc/net/snmp: e.g. "Udp"."""
+        with self.netns():
+            text = Path("/proc/thread-self/net/snmp").read_text()
+        names, values = (line.split()[1:] for line in text.splitlines() if line.startswith(f"{protocol}:"))
+        return dict(zip(names, map(int, values)))
+
     def link(self, ifname: str, *options: str) -> dict[str, Any]:
         """What `ip -j -d link show` says of an interface."""
         return json.loads(self.run(["ip", "-j", "-d", *options, "link", "show", "dev", ifname]).stdout)[0]

@@ -12,10 +12,11 @@ import time
 
 import pytest
 from longhaul_lab import Capture, longhaul, wait_for
-from traffic import drops, transfer
+from traffic import drops, ethernet, receive, transfer
 
 MIB = 1 << 20
 PORT = 7245
+SEALED_OVERHEAD = 20 + 16    # header, authentication tag
 
 
 def udp_frame(dst_mac, src_mac, src, dst, sport, dport, payload):
@@ -86,22 +87,69 @@ def test_replayed_datagrams_are_dropped(scene):
     assert a.status()["peers"][0]["endpoint"] == f"{lab.site('B').ip}:{PORT}"
 
 
-def test_every_flipped_bit_is_refused(scene):
-    _, a, forger, genuine = scene
-    before = frames_in(a)
-    datagram = genuine[-1]
-    for bit in range(8 * len(datagram)):
-        damaged = bytearray(datagram)
-        damaged[bit // 8] ^= 1 << bit % 8
-        forger.send(bytes(damaged))
-        if bit % 64 == 0:
-            time.sleep(0.001)
-    wait_for(lambda: sum(n for name, n in drops(a.status()).items() if name.startswith("sealed_")) >=
-             8 * len(datagram), what="every bit's count")
-    counts = drops(a.status())
-    assert frames_in(a) == before
-    for reason in ("version", "type", "flags", "session", "worker", "auth"):
-        assert counts.get(f"sealed_{reason}"), f"no flipped bit gave {reason}: {counts}"
+def held_back(lab, size=300):
+    """A frame from hB to hA, and the genuine datagram with it, which B has sent and A has not seen."""
+    frame = ethernet(lab.host("hA").mac, lab.host("hB").mac, 0x88b5, b"held back".ljust(size - 14, b"."))
+    site = lab.site("A")
+    site.run("nft -f -", input="table ip held {\nchain back {\ntype filter hook input priority 0\n"
+             f"udp dport {PORT} udp length {8 + SEALED_OVERHEAD + size} drop\n}}\n}}\n")
+    with Capture(lab.site("B"), "wan", f"udp dst port {PORT}", direction="out") as capture, \
+            lab.host("hB").packet_socket("eth0") as sock:
+        sock.send(frame)
+        wait_for(lambda: found(capture, lab, size), what="the frame's datagram")
+    site.run("nft delete table ip held")
+    (datagram,) = found(capture, lab, size)
+    return frame, datagram
+
+
+def found(capture, lab, size):
+    """Captured datagrams of B with a frame of this size."""
+    return [d for d in datagrams(capture, lab.site("B").ip) if len(d) == SEALED_OVERHEAD + size]
+
+
+# Each field of a datagram by its bits, 0 the most significant of the first byte, and what a flipped one may give.
+FIELDS = {
+    "version": (0, 4, {"version"}),
+    "type": (4, 8, {"type", "auth"}),           # some are types that exist
+    "flags": (8, 16, {"flags", "auth"}),        # one is a flag that exists
+    "worker": (16, 24, {"worker"}),
+    "reserved": (24, 32, {"flags"}),
+    "session": (32, 64, {"session"}),
+    "tag": (64, 96, {"auth"}),
+    "counter": (96, 160, {"auth", "replay"}),   # some were received before
+    "payload": (160, -128, {"auth"}),
+    "authentication": (-128, None, {"auth"}),
+}
+
+
+def refused_since(tunnel, before):
+    """How many datagrams were refused since then, by reason."""
+    now = drops(tunnel.status())
+    return {name.removeprefix("sealed_"): n - before.get(name, 0) for name, n in now.items() if n != before.get(name)}
+
+
+def test_every_flipped_bit_of_a_fresh_datagram_is_refused(scene):
+    """It was never received, so that nothing but the field itself and the seal can tell."""
+    lab, a, forger, _ = scene
+    frame, datagram = held_back(lab)
+    taken = frames_in(a)
+    for field, (first, end, reasons) in FIELDS.items():
+        before = drops(a.status())
+        bits = range(8 * len(datagram))[first:end]
+        for bit in bits:
+            damaged = bytearray(datagram)
+            damaged[bit // 8] ^= 0x80 >> bit % 8
+            forger.send(bytes(damaged))
+            if bit % 64 == 0:
+                time.sleep(0.001)
+        wait_for(lambda b=before, n=len(bits): sum(refused_since(a, b).values()) >= n, what=f"{field}: each bit's count")
+        refused = refused_since(a, before)
+        assert sum(refused.values()) == len(bits) and set(refused) <= reasons, (field, refused)
+    assert frames_in(a) == taken
+    with lab.host("hA").packet_socket("eth0") as sock:
+        forger.send(datagram)
+        receive(sock, frame)
+    assert frames_in(a) == taken + 1
 
 
 def test_truncated_and_lengthened_datagrams_are_refused(scene):
