@@ -29,8 +29,11 @@
 
 #define LOG_PERIOD_NS  (50 * NS_PER_MS)
 #define LIVE_PERIOD_NS NS_PER_S
-#define BUFFER_MIN     ((uint64_t)16 << 20)
-#define BUFFER_MAX     ((uint64_t)1 << 30)
+#define IDLE_PERIOD_NS \
+	(200 * NS_PER_MS) /* twenty ticks of the clock that idle time is counted by */
+#define IDLE_SHARE 0.9	  /* of a processor, beside what the pumps have spun */
+#define BUFFER_MIN ((uint64_t)16 << 20)
+#define BUFFER_MAX ((uint64_t)1 << 30)
 /* Without a rate, what a fast line may bring. */
 #define RATE_ASSUMED	 10000000000ull
 #define CHANGE_WORDS_MAX 64
@@ -150,6 +153,40 @@ static void drain_log(void *ctx)
 		log_error("--log '%s': %s; from now on it is incomplete", l->conf->log,
 			  strerror(-ret));
 	l->log_failed |= ret != 0;
+}
+
+/* Time that all processors have been idle, ns; 0: it cannot be told. */
+static uint64_t idle_time(void)
+{
+	FILE *f = fopen("/proc/stat", "re");
+	unsigned long long idle = 0;
+
+	if (!f)
+		return 0;
+	/* cpu user nice system idle … (proc_stat(5)) */
+	if (fscanf(f, "cpu %*u %*u %*u %llu", &idle) != 1)
+		idle = 0;
+	fclose(f);
+	return idle * NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/*
+ * Is there a processor that nobody needs? What pumps spend spinning would be
+ * idle time without them.
+ */
+static void look_for_idle(void *ctx)
+{
+	struct line *l = ctx;
+	uint64_t now = clock_ns(), idle = idle_time();
+	uint64_t spun = counter_get(&l->pumps[AB].counters.spun_ns) +
+			counter_get(&l->pumps[BA].counters.spun_ns);
+	uint64_t unneeded = idle - l->idle_ns + spun - l->idle_spun_ns;
+
+	if (l->idle_at_ns)
+		l->shared.core_free = (double)unneeded > IDLE_SHARE * (double)(now - l->idle_at_ns);
+	l->idle_ns = idle;
+	l->idle_spun_ns = spun;
+	l->idle_at_ns = now;
 }
 
 static void show_live(void *ctx)
@@ -348,6 +385,9 @@ static void start_timers(struct line *l)
 	l->log_timer = (struct loop_timer){.expired = drain_log, .ctx = l};
 	l->live_timer = (struct loop_timer){.expired = show_live, .ctx = l};
 	l->duration_timer = (struct loop_timer){.expired = stop, .ctx = l};
+	l->idle_timer = (struct loop_timer){.expired = look_for_idle, .ctx = l};
+	if (l->conf->spin == SPIN_AUTO)
+		loop_timer_start(l->loop, &l->idle_timer, NS_PER_MS, IDLE_PERIOD_NS);
 	if (l->log)
 		loop_timer_start(l->loop, &l->log_timer, LOG_PERIOD_NS, LOG_PERIOD_NS);
 	if (!l->conf->quiet && isatty(STDERR_FILENO))
@@ -434,6 +474,8 @@ int line_run(struct line_conf *c, struct err *e)
 		l->pumps[d].in_fd = l->pumps[d].out_fd = l->pumps[d].wake_fd = -1;
 	l->shared.spin = (enum spin)c->spin;
 	l->shared.spinners_max = processors() - 1;
+	l->shared.core_free = true;
+	l->shared.realtime = c->realtime;
 	l->shared.ring = !(c->without & LINE_WITHOUT_RING);
 	l->shared.vnet = !(c->without & LINE_WITHOUT_VNET_HDR);
 	ret = set_up(l, e);

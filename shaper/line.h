@@ -22,9 +22,10 @@ struct line {
 	int claims[2]; /* descriptors that keep other instances away */
 	struct pump_shared shared;
 	struct pump pumps[DIRECTIONS];
-	struct loop_timer log_timer, live_timer, duration_timer;
-	uint64_t started_ns, ended_ns; /* ended_ns: 0 while it runs */
-	uint64_t live_ns;	       /* when the live line was last written */
+	struct loop_timer log_timer, live_timer, duration_timer, idle_timer;
+	uint64_t idle_ns, idle_spun_ns, idle_at_ns; /* at the last look: see look_for_idle() */
+	uint64_t started_ns, ended_ns;		    /* ended_ns: 0 while it runs */
+	uint64_t live_ns;			    /* when the live line was last written */
 	uint64_t live_frames[DIRECTIONS], live_bytes[DIRECTIONS]; /* …what was counted then */
 	bool log_failed;
 };

@@ -73,6 +73,9 @@ static const struct opt line_table[] = {
 	 .offset = FIELD(spin),
 	 .help = "waits for a departure without sleeping, which is exact and takes a processor: "
 		 "auto (while one is free), yes, no"},
+	{"realtime", 0, .type = OPT_BOOL, .arg = "yes|no", .deflt = "yes",
+	 .offset = FIELD(realtime),
+	 .help = "real-time priority, the lowest: the line stays exact on a busy machine"},
 	{"buffer", 0, .type = OPT_SIZE, .arg = "SIZE", .offset = FIELD(buffer), .min = 1 << 20,
 	 .max = 1ull << 40,
 	 .help = "memory made ready for each direction's frames in flight [rate × delay]; it grows "

@@ -23,6 +23,7 @@ struct line_conf {
 	uint64_t seed;
 	bool seeded;	      /* it was asked for */
 	int spin;	      /* enum spin */
+	bool realtime;	      /* pumps get real-time priority */
 	uint64_t buffer;      /* bytes for the frames of each direction; 0: as the delay needs */
 	uint64_t duration_ns; /* 0: until it is stopped */
 	unsigned without;     /* LINE_WITHOUT_… */

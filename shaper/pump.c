@@ -10,9 +10,13 @@
  * Waiting is a sleep that ends SPIN_NS before the departure, and then turns
  * without a sleep: a timer wakes us a tenth of a millisecond late in one case
  * of a hundred, a turn comes round in half a microsecond. Who spins needs a
- * core of his own. With SPIN_AUTO both pumps together leave one core free, and
- * a pump that was preempted while it was spinning takes the hint and sleeps for
- * a second.
+ * core of his own: with SPIN_AUTO a pump does while the main thread has seen
+ * one idle, and both together leave one free.
+ *
+ * A pump runs with real-time priority, the lowest. It sleeps for most of its
+ * time, and while it does not run the line stands still: among equals, on a
+ * machine that is busy, that was half a second. A nice value would not do, it
+ * counts within the session only (sched(7), autogroups).
  *
  * Segments of one super-frame that leave in one batch are merged again. Others
  * never are: what came as wire frames leaves as wire frames.
@@ -25,6 +29,7 @@
 #include "lib/sock.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -34,9 +39,7 @@
 
 #define SPIN_NS		(150 * NS_PER_US) /* longer than 99 of 100 wake-ups are late */
 #define HOUSEKEEPING_NS (50 * NS_PER_MS)
-#define CALM_NS		NS_PER_S
-#define PREEMPTED_MAX	3   /* in a housekeeping period, before a core counts as not free */
-#define NICE		-15 /* a thread that sleeps for most of its time, and must wake in time */
+#define NICE		-15 /* where real-time priority is not allowed */
 /* Super-frames that wait while we are not running: losses are to be those that were asked for. */
 #define BURST_BYTES (128 << 20)
 /* Frames that are read before departures are looked at again. */
@@ -296,22 +299,23 @@ static unsigned send_due(struct pump *p, uint64_t now_ns)
 	return n;
 }
 
-/* Once in a while: what the kernel dropped, and whether our spinning is in somebody's way. */
+static void spin_count(struct pump *p, uint64_t now_ns)
+{
+	counter_add(&p->counters.spun_ns, now_ns - p->spin_began_ns);
+	p->spin_began_ns = now_ns;
+}
+
+/* Once in a while: what the kernel dropped, and how long we have been spinning. */
 static void housekeeping(struct pump *p, uint64_t now_ns)
 {
-	struct rusage usage;
-
 	if (now_ns < p->housekeeping_ns)
 		return;
 	p->housekeeping_ns = now_ns + HOUSEKEEPING_NS;
 	if (p->in_fd >= 0)
 		counter_set(&p->counters.overruns,
 			    p->closed_overruns + packet_socket_overruns(&p->ring, p->in_fd));
-	if (getrusage(RUSAGE_THREAD, &usage))
-		return;
-	if (p->spinning && usage.ru_nivcsw - p->preempted > PREEMPTED_MAX)
-		p->calm_ns = now_ns + CALM_NS;
-	p->preempted = usage.ru_nivcsw;
+	if (p->spinning)
+		spin_count(p, now_ns);
 }
 
 static void spin_end(struct pump *p, uint64_t now_ns)
@@ -320,7 +324,7 @@ static void spin_end(struct pump *p, uint64_t now_ns)
 		return;
 	p->spinning = false;
 	atomic_fetch_sub(&p->shared->spinners, 1);
-	counter_add(&p->counters.spun_ns, now_ns - p->spin_began_ns);
+	spin_count(p, now_ns);
 }
 
 /* Whether we may spin now; if so, we do until spin_end(). */
@@ -328,10 +332,10 @@ static bool spin_begin(struct pump *p, uint64_t now_ns)
 {
 	struct pump_shared *s = p->shared;
 
-	if (p->spinning)
-		return s->spin == SPIN_YES || now_ns >= p->calm_ns;
-	if (s->spin == SPIN_NO || (s->spin == SPIN_AUTO && now_ns < p->calm_ns))
+	if (s->spin == SPIN_NO || (s->spin == SPIN_AUTO && !s->core_free))
 		return false;
+	if (p->spinning)
+		return true;
 	if (atomic_fetch_add(&s->spinners, 1) >= s->spinners_max && s->spin == SPIN_AUTO) {
 		atomic_fetch_sub(&s->spinners, 1);
 		return false;
@@ -374,15 +378,23 @@ static void wait_for_work(struct pump *p)
 	}
 }
 
+/* All of these are wishes: without them we wake a little later. */
+static void take_priority(const struct pump *p)
+{
+	struct sched_param lowest = {.sched_priority = sched_get_priority_min(SCHED_RR)};
+
+	prctl(PR_SET_TIMERSLACK, 1UL);
+	if (!p->shared->realtime || pthread_setschedparam(pthread_self(), SCHED_RR, &lowest))
+		setpriority(PRIO_PROCESS, 0, NICE);
+}
+
 static void *run(void *arg)
 {
 	struct pump *p = arg;
 	unsigned work;
 	uint64_t now;
 
-	/* Both are wishes: without them we wake a little later. */
-	prctl(PR_SET_TIMERSLACK, 1UL);
-	setpriority(PRIO_PROCESS, 0, NICE);
+	take_priority(p);
 	while (!p->stop) {
 		if (p->attention)
 			take_news(p);

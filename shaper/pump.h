@@ -34,9 +34,11 @@ struct line_end {
 struct pump_shared {
 	enum spin spin;
 	unsigned spinners_max;	   /* with SPIN_AUTO: processors that may be kept busy */
+	_Atomic bool core_free;	   /* …while there is one; the main thread looks */
 	_Atomic unsigned spinners; /* that are */
 	bool vnet;		   /* super-frames come and go whole */
 	bool ring;		   /* frames are read from a ring */
+	bool realtime;		   /* pumps have real-time priority */
 };
 
 /* Settings on their way to a pump, and memory for them. */
@@ -65,8 +67,6 @@ struct pump {
 	int wake_fd;			/* eventfd: look at news, stop and the ends */
 	uint64_t closed_overruns;	/* of sockets closed before */
 	uint64_t housekeeping_ns;	/* when it is due next */
-	uint64_t calm_ns;		/* SPIN_AUTO: no spinning before this: no core was free */
-	long preempted;			/* involuntary context switches seen so far */
 	bool spinning;
 	uint64_t spin_began_ns;
 	struct batch *batch;
