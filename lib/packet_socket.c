@@ -17,6 +17,7 @@
 #include "lib/cksum.h"
 #include "lib/clock.h"
 #include "lib/link.h"
+#include "lib/log.h"
 #include "lib/sock.h"
 
 #include <arpa/inet.h>
@@ -79,6 +80,39 @@ static int join_fanout(int fd, const struct packet_socket_use *use, struct err *
 	return err_set(e, errno, "PACKET_FANOUT: %s", strerror(errno));
 }
 
+#define RING_SLOT  2048	      /* bytes: a frame of 1522, its header, and what stands in front */
+#define RING_SLOTS 32768u     /* 65 ms of 500,000 frames a second; 64 MiB */
+#define RING_DATA  192	      /* where about a frame begins in its slot */
+#define RING_BLOCK (1u << 20) /* the kernel allocates the ring in pieces of this size */
+
+static struct tpacket2_hdr *slot_at(const struct packet_ring *r, unsigned i)
+{
+	return (struct tpacket2_hdr *)(r->map + (size_t)i * RING_SLOT);
+}
+
+/* Has the kernel fill a ring with what a socket receives. Returns 0 or -errno with a text. */
+static int open_ring(struct packet_ring *r, int fd, struct err *e)
+{
+	struct tpacket_req req = {
+		.tp_block_size = RING_BLOCK,
+		.tp_frame_size = RING_SLOT,
+		.tp_block_nr = RING_SLOTS / (RING_BLOCK / RING_SLOT),
+		.tp_frame_nr = RING_SLOTS,
+	};
+	void *map;
+
+	if (sock_set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2) ||
+	    sock_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)))
+		return err_set(e, errno, "PACKET_RX_RING: %s", strerror(errno));
+	map = mmap(NULL, (size_t)RING_SLOTS * RING_SLOT, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (map == MAP_FAILED)
+		return err_set(e, errno, "ring: %s", strerror(errno));
+	*r = (struct packet_ring){.map = map};
+	return 0;
+}
+
 /*
  * Opens a non-blocking packet socket on an interface. What it receives are frames of the wire,
  * never those sent by this host; it is in promiscuous mode while the socket is open.
@@ -101,14 +135,18 @@ int packet_socket_open(const char *ifname, const struct packet_socket_use *use, 
 	a.sll_ifindex = info.ifindex;
 	a.sll_protocol = use->send_only ? 0 : htons(ETH_P_ALL);
 	ret = set_options(fd, info.ifindex, use, e);
+	/* Before bind(): an interface that comes up while a ring is made would not be heard. */
+	if (!ret && use->ring && open_ring(use->ring, fd, e))
+		log_warning("%s: %s; frames are read by system calls", ifname, e->text);
 	if (!ret && bind(fd, (struct sockaddr *)&a, sizeof(a)))
 		ret = err_set(e, errno, "bind: %s", strerror(errno));
 	ret = ret ? ret : join_fanout(fd, use, e);
-	if (ret) {
-		close(fd);
-		return ret;
-	}
-	return fd;
+	if (!ret)
+		return fd;
+	if (use->ring)
+		packet_ring_close(use->ring);
+	close(fd);
+	return ret;
 }
 
 /* What the kernel says of a frame beside its bytes, however it is read. */
@@ -253,43 +291,6 @@ unsigned packet_socket_receive(struct batch *b, int fd, bool vnet, unsigned max,
 			     vnet ? &b->vnets[i] : NULL, &about, &now, drops);
 	}
 	return n;
-}
-
-#define RING_SLOT  2048	      /* bytes: a frame of 1522, its header, and what stands in front */
-#define RING_SLOTS 32768u     /* 65 ms of 500,000 frames a second; 64 MiB */
-#define RING_DATA  192	      /* where about a frame begins in its slot */
-#define RING_BLOCK (1u << 20) /* the kernel allocates the ring in pieces of this size */
-
-static struct tpacket2_hdr *slot_at(const struct packet_ring *r, unsigned i)
-{
-	return (struct tpacket2_hdr *)(r->map + (size_t)i * RING_SLOT);
-}
-
-/*
- * Has the kernel fill a ring with what a socket receives, from now on.
- * @r: a ring that is closed: zeroed
- * Returns 0 or -errno with a text; then packet_socket_receive() does.
- */
-int packet_ring_open(struct packet_ring *r, int fd, struct err *e)
-{
-	struct tpacket_req req = {
-		.tp_block_size = RING_BLOCK,
-		.tp_frame_size = RING_SLOT,
-		.tp_block_nr = RING_SLOTS / (RING_BLOCK / RING_SLOT),
-		.tp_frame_nr = RING_SLOTS,
-	};
-	void *map;
-
-	if (sock_set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2) ||
-	    sock_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1) ||
-	    setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)))
-		return err_set(e, errno, "PACKET_RX_RING: %s", strerror(errno));
-	map = mmap(NULL, (size_t)RING_SLOTS * RING_SLOT, PROT_READ | PROT_WRITE,
-		   MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (map == MAP_FAILED)
-		return err_set(e, errno, "ring: %s", strerror(errno));
-	*r = (struct packet_ring){.map = map};
-	return 0;
 }
 
 /* Closes a ring; one that is closed is left alone. */

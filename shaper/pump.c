@@ -67,17 +67,17 @@ static void close_socket(struct pump *p, int *fd)
 
 static int open_in(struct pump *p, struct err *e)
 {
-	struct packet_socket_use use = {.vnet = p->shared->vnet, .timestamps = true};
-
+	struct packet_socket_use use = {
+		.vnet = p->shared->vnet,
+		.timestamps = true,
+		.ring = p->shared->ring ? &p->ring : NULL,
+	};
 	int ret;
 
 	p->in_opened = p->in->opened;
 	ret = open_socket(p->in->name, &use, &p->in_fd, e);
 	if (!ret)
 		sock_set(p->in_fd, SOL_SOCKET, SO_RCVBUFFORCE, BURST_BYTES);
-	if (!ret && p->shared->ring && packet_ring_open(&p->ring, p->in_fd, e))
-		log_warning("%s: %s; frames are read one system call at a time", p->in->name,
-			    e->text);
 	return ret;
 }
 

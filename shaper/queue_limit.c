@@ -14,6 +14,8 @@
 #define BYTES_MAX  (1ull << 40)	     /* a tebibyte */
 #define FRAMES_MAX 1000000000ull
 
+#define KINDS 3 /* of limits: at most one each */
+
 typedef int (*reader)(const char *s, uint64_t min, uint64_t max, uint64_t *v, struct err *e);
 
 /* A kind of limit. */
@@ -44,8 +46,6 @@ static const struct kind in_frames = {
 	units_count,
 	FRAMES_MAX,
 };
-
-static const struct kind *const kinds[] = {&in_time, &in_bytes, &in_frames};
 
 /* How a value may end, and what it then is. 5m is missing: it would be minutes to some and
  * mebibytes to others. */
@@ -114,7 +114,7 @@ int queue_parse_limit(const char *spec, struct queue_conf *c, struct err *e)
 
 	new.limit_bytes = new.limit_frames = new.limit_ns = 0;
 	if (strcmp(spec, "unlimited")) {
-		ret = spec_split(spec, USAGE, sizeof(kinds) / sizeof(*kinds), &v, e);
+		ret = spec_split(spec, USAGE, KINDS, &v, e);
 		for (i = 0; !ret && i < v.n; i++)
 			ret = parse_one(v.text[i], &new, e);
 		if (ret)
