@@ -23,16 +23,23 @@
 
 #include "shaper/spec.h"
 
+#include <string.h>
+
 /*
- * Reads "P[,CORRELATION]".
+ * Reads "P[,CORRELATION]" or "none".
  * Returns 0, or -errno with text in @e and @c as it was.
  */
 int chance_parse(const char *text, struct chance_conf *c, struct err *e)
 {
 	struct chance_conf v = {0};
 	struct spec_values values;
-	int ret = spec_split(text, "P[,CORRELATION]", 2, &values, e);
+	int ret;
 
+	if (!strcmp(text, "none")) {
+		*c = v;
+		return 0;
+	}
+	ret = spec_split(text, "P[,CORRELATION]", 2, &values, e);
 	if (!ret)
 		ret = spec_probability(values.text[0], "P", &v.p, e);
 	if (!ret && values.n > 1)

@@ -7,9 +7,11 @@
 #include "shaper/line.h"
 #include "shaper/preset.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ANSWER_TIMEOUT_MS 5000
 
@@ -104,6 +106,7 @@ static int show(int argc, char **argv)
 static int set(int argc, char **argv)
 {
 	struct line_change ch = {0};
+	char here[PATH_MAX];
 	json_t *args = json_array(), *doc;
 	const char *name = argc > 1 ? argv[1] : NULL;
 	struct err e = {""};
@@ -129,11 +132,14 @@ static int set(int argc, char **argv)
 		json_decref(args);
 		return fail(ret, &e);
 	}
-	ret = ask(name, json_pack("{s:i, s:s, s:o}", "version", 1, "cmd", "set", "args", args),
+	ret = ask(name,
+		  json_pack("{s:i, s:s, s:o, s:s}", "version", 1, "cmd", "set", "args", args,
+			    "directory", getcwd(here, sizeof(here)) ? here : "/"),
 		  &doc, &e);
 	if (!ret)
 		json_decref(doc);
-	return fail(ret, &e);
+	return fail(ret == -ENOENT ? -EIO : ret,
+		    &e); /* no such line: not a mistake in the options */
 }
 
 static int presets(int argc)

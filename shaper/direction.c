@@ -26,6 +26,10 @@
 
 #include <string.h>
 
+/* How late the queue is looked at when nothing is due: what it lost and how full it is, is known.
+ */
+#define LOOK_NS 20000000ull
+
 /* Name of a direction on the command line and in documents. */
 const char *direction_name(unsigned index)
 {
@@ -42,6 +46,8 @@ static const struct {
 	[FRAME_CHECK] = {"frame_check", "corrupted, dropped as by a NIC"},
 	[FRAME_LINK_DOWN] = {"link_down", "the interface to leave by was down or gone"},
 	[FRAME_REFUSED] = {"refused", "the interface to leave by did not take it (MTU?)"},
+	[FRAME_OUT_FULL] = {"out_full", "the queue of the interface to leave by was full"},
+	[FRAME_UNFINISHED] = {"unfinished", "still on its way when the line ended"},
 	[FRAME_NO_MEMORY] = {"no_memory", "more frames in flight than memory allows"},
 };
 
@@ -61,8 +67,17 @@ static void adopt(struct direction *d, const struct direction_conf *conf)
 {
 	d->conf = conf;
 	d->whole = impair_is_constant(&conf->impair) && conf->rate.kind == RATE_NONE && !d->log;
-	/* A frame that is reordered skips its delay. */
-	d->floor_ns = conf->impair.reorder.p > 0 ? 0 : delay_floor(&conf->impair.delay);
+}
+
+/*
+ * The least delay that a frame of these settings can get, as far as it lets
+ * us look at the queue seldom; one that is reordered skips its delay.
+ */
+static uint64_t floor_of(const struct direction_conf *conf)
+{
+	uint64_t floor = conf->impair.reorder.p > 0 ? 0 : delay_floor(&conf->impair.delay);
+
+	return floor < LOOK_NS ? floor : LOOK_NS;
 }
 
 /*
@@ -87,41 +102,8 @@ int direction_init(struct direction *d, const struct direction_conf *conf, uint6
 	queue_init(&d->queue, &conf->queue, rate_average(&conf->rate));
 	departures_init(&d->departures);
 	adopt(d, conf);
+	d->floor_ns = floor_of(conf);
 	return store_init(&d->store, buffer, limit, e);
-}
-
-static void free_chain(struct direction *d, struct queue_item *item)
-{
-	struct queue_item *next;
-
-	for (; item; item = next) {
-		struct held *h = store_held(item);
-
-		next = item->next;
-		if (h->twin)
-			store_free(&d->store, h->twin);
-		store_free(&d->store, h);
-	}
-}
-
-/* Frees a direction and what is still in flight. */
-void direction_release(struct direction *d)
-{
-	struct queue_item *dropped, *item;
-	struct held *h;
-
-	while (queue_head(&d->queue)) {
-		dropped = NULL;
-		item = queue_pop(&d->queue, d->last_arrival_ns, &dropped);
-		free_chain(d, dropped);
-		if (item)
-			item->next = NULL;
-		free_chain(d, item);
-	}
-	while ((h = departures_pop(&d->departures, UINT64_MAX)))
-		store_free(&d->store, h);
-	departures_release(&d->departures);
-	store_release(&d->store);
 }
 
 /*
@@ -131,11 +113,16 @@ void direction_release(struct direction *d)
  */
 void direction_update(struct direction *d, const struct direction_conf *conf, uint64_t now_ns)
 {
+	uint64_t floor = floor_of(conf);
+
 	direction_advance(d, now_ns);
 	impair_update(&d->impair, &d->conf->impair, &conf->impair, d->seed);
 	rate_update(&d->rate, &conf->rate, now_ns);
 	queue_update(&d->queue, &conf->queue, rate_average(&conf->rate));
 	adopt(d, conf);
+	/* Frames in the queue have the delays of before. */
+	if (!queue_head(&d->queue) || floor < d->floor_ns)
+		d->floor_ns = floor;
 }
 
 static void count_flight(struct direction *d)
@@ -269,6 +256,8 @@ void direction_advance(struct direction *d, uint64_t now_ns)
 		hist_add(&d->counters->queue_ns, start - head->arrival_ns);
 		leave_queue(d, store_held(head), rate_send(&d->rate, head->len, start));
 	}
+	if (!queue_head(&d->queue))
+		d->floor_ns = floor_of(d->conf);
 	count_queue(d);
 }
 
@@ -361,9 +350,23 @@ static void enqueue(struct direction *d, struct held *h)
 		leave_queue(d, h, h->queue.arrival_ns);
 		return;
 	}
-	h->backlog = (uint32_t)queue_bytes(&d->queue);
+	h->backlog = queue_bytes(&d->queue) < UINT32_MAX ? (uint32_t)queue_bytes(&d->queue)
+							 : UINT32_MAX;
 	drop_chain(d, queue_push(&d->queue, &h->queue, h->queue.arrival_ns));
 	count_queue(d);
+}
+
+/* A frame that there is no room for is counted and logged, without its hash. */
+static void no_memory(struct direction *d, const struct arrival *a, uint32_t len)
+{
+	const struct held h = {
+		.queue = {.arrival_ns = a->at_ns, .len = len},
+		.number = d->number,
+	};
+
+	counter_add(&d->counters->verdicts[FRAME_NO_MEMORY], a->frames);
+	if (d->log)
+		record(d, &h, FRAME_NO_MEMORY, 0);
 }
 
 /* One wire frame, or several that nothing tells apart. */
@@ -382,7 +385,7 @@ static void arrive(struct direction *d, const struct arrival *a)
 	h = store_add(&d->store, whole ? len : 0);
 	d->number += a->frames;
 	if (!h) {
-		counter_add(&d->counters->verdicts[FRAME_NO_MEMORY], a->frames);
+		no_memory(d, a, len);
 		return;
 	}
 	h->queue.arrival_ns = a->at_ns;
@@ -456,7 +459,8 @@ void direction_arrive(struct direction *d, const struct frame *f, uint64_t arriv
 	header_len = s.count > 1 ? s.hdr_len : 0;
 	counter_add(&c->frames_in, s.count);
 	counter_add(&c->bytes_in, f->len + (uint64_t)(s.count - 1) * header_len);
-	if (s.count > 1 && !d->whole) {
+	/* A virtio_net_hdr can say what a tunnelled super-frame is, and not be believed. */
+	if (s.count > 1 && (!d->whole || s.tunnelled)) {
 		if (!++d->super)
 			d->super++; /* 0 says: no super-frame */
 		arrive_split(d, &s, arrival_ns);
@@ -473,4 +477,34 @@ void direction_arrive(struct direction *d, const struct frame *f, uint64_t arriv
 			  .header_len = header_len,
 		  });
 	count_flight(d);
+}
+
+/* Ends every frame that is still on its way; it is counted and logged as that. */
+void direction_abandon(struct direction *d)
+{
+	struct queue_item *dropped, *item, *next;
+	struct held *h;
+
+	while (queue_head(&d->queue)) {
+		dropped = NULL;
+		item = queue_pop(&d->queue, d->last_arrival_ns, &dropped);
+		for (; dropped; dropped = next) {
+			next = dropped->next;
+			direction_done(d, store_held(dropped), FRAME_UNFINISHED, 0);
+		}
+		if (item)
+			direction_done(d, store_held(item), FRAME_UNFINISHED, 0);
+	}
+	while ((h = departures_pop(&d->departures, UINT64_MAX)))
+		direction_done(d, h, FRAME_UNFINISHED, 0);
+	if (d->counters)
+		count_queue(d);
+}
+
+/* Frees a direction, and what is still in flight. */
+void direction_release(struct direction *d)
+{
+	direction_abandon(d);
+	departures_release(&d->departures);
+	store_release(&d->store);
 }

@@ -63,6 +63,7 @@ struct direction {
 int direction_init(struct direction *d, const struct direction_conf *conf, uint64_t seed,
 		   unsigned index, uint64_t buffer, uint64_t limit, struct direction_counters *c,
 		   struct frame_log_ring *log, uint64_t now_ns, struct err *e);
+void direction_abandon(struct direction *d);
 void direction_release(struct direction *d);
 void direction_update(struct direction *d, const struct direction_conf *conf, uint64_t now_ns);
 void direction_arrive(struct direction *d, const struct frame *f, uint64_t arrival_ns);

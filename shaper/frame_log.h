@@ -28,6 +28,8 @@ enum frame_verdict {
 	FRAME_LINK_DOWN = 5,  /* the interface it was to leave by was gone or down */
 	FRAME_REFUSED = 6,    /* the interface it was to leave by did not take it */
 	FRAME_NO_MEMORY = 7,  /* too many frames were in flight */
+	FRAME_OUT_FULL = 8,   /* the queue of the interface it was to leave by was full */
+	FRAME_UNFINISHED = 9, /* the line ended before the frame was through */
 	FRAME_VERDICTS
 };
 
@@ -50,7 +52,7 @@ struct frame_record {
 	uint64_t arrival_ns;
 	uint64_t due_ns; /* when the models wanted it to leave; 0: dropped before that was known */
 	uint64_t departure_ns; /* when it left; 0: it did not */
-	uint64_t hash;	       /* XXH3_64bits of the invariant bytes */
+	uint64_t hash;	       /* XXH3_64bits of the invariant bytes; 0 with FRAME_NO_MEMORY */
 	uint32_t len;	       /* bytes from the destination MAC, without FCS */
 	uint32_t backlog;      /* bytes that waited in the bottleneck queue when it came */
 	uint8_t direction;     /* 0: ab, 1: ba */

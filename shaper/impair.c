@@ -17,6 +17,36 @@
  */
 #include "shaper/impair.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory of the same bytes; NULL for none of them, or when memory is short. */
+static void *duplicate_of(const void *data, size_t bytes)
+{
+	void *copy = bytes ? malloc(bytes) : NULL;
+
+	return copy ? memcpy(copy, data, bytes) : NULL;
+}
+
+/*
+ * Makes a copy with memory of its own.
+ * @to: anything; overwritten
+ * Returns 0, or -ENOMEM with a text and nothing in @to.
+ */
+int impair_conf_copy(struct impair_conf *to, const struct impair_conf *from, struct err *e)
+{
+	size_t table = from->delay.n_table * sizeof(*from->delay.table);
+	size_t ranges = from->loss.n_ranges * sizeof(*from->loss.ranges);
+
+	*to = *from;
+	to->delay.table = duplicate_of(from->delay.table, table);
+	to->loss.ranges = duplicate_of(from->loss.ranges, ranges);
+	if ((to->delay.table || !table) && (to->loss.ranges || !ranges))
+		return 0;
+	impair_conf_release(to);
+	return err_set(e, ENOMEM, "out of memory");
+}
+
 /* Frees what settings own and zeroes them. */
 void impair_conf_release(struct impair_conf *c)
 {

@@ -60,6 +60,7 @@ struct impair {
 	struct delay duplicate_delay;
 };
 
+int impair_conf_copy(struct impair_conf *to, const struct impair_conf *from, struct err *e);
 void impair_conf_release(struct impair_conf *c);
 bool impair_is_constant(const struct impair_conf *c);
 

@@ -10,30 +10,35 @@
  * check, and handed to the pumps whole; they take it between two frames and the
  * reply is given when both have.
  *
- * Nothing in the kernel outlives the process: promiscuous mode belongs to the
- * sockets, and large receive offload is put back at the end.
+ * Promiscuous mode belongs to the sockets and ends with the process, however
+ * that ends. Large receive offload is put back at a clean end.
  */
 #include "shaper/line.h"
 
 #include "lib/clock.h"
 #include "lib/ctlsock.h"
 #include "lib/log.h"
+#include "lib/units.h"
+#include "shaper/memory.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #define LOG_PERIOD_NS  (50 * NS_PER_MS)
 #define LIVE_PERIOD_NS NS_PER_S
 #define IDLE_PERIOD_NS \
-	(200 * NS_PER_MS) /* twenty ticks of the clock that idle time is counted by */
-#define IDLE_SHARE 0.9	  /* of a processor, beside what the pumps have spun */
-#define BUFFER_MIN ((uint64_t)16 << 20)
-#define BUFFER_MAX ((uint64_t)1 << 30)
+	(200 * NS_PER_MS)      /* twenty ticks of the clock that idle time is counted by */
+#define IDLE_SHARE	   0.9 /* of a processor, beside what the pumps have spun */
+#define BUFFER_MIN	   ((uint64_t)16 << 20)
+#define BUFFER_MAX	   ((uint64_t)1 << 30)
+#define BUFFER_MAX_ASSUMED ((uint64_t)256 << 20) /* where no rate says what it is for */
+#define GROWTH_BYTES	   ((uint64_t)32 << 20)
+#define FRAME_ASSUMED	   2048.0 /* bytes, with what is kept beside it */
 /* Without a rate, what a fast line may bring. */
 #define RATE_ASSUMED	 10000000000ull
 #define CHANGE_WORDS_MAX 64
@@ -46,33 +51,91 @@ static unsigned processors(void)
 	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
 }
 
-static uint64_t memory_limit(void)
+/* Bytes that the queue in front of a rate can hold. */
+static double queue_most(const struct queue_conf *q, double rate)
 {
-	struct sysinfo info;
+	double most = rate / 8; /* unlimited: a second's worth, to begin with */
 
-	/* Half of what is free, for both directions. */
-	if (sysinfo(&info))
-		return BUFFER_MAX;
-	return (uint64_t)(info.freeram + info.bufferram) * info.mem_unit / 4;
+	if (q->limit_ns)
+		most = rate / 8 * (double)q->limit_ns / 1e9;
+	if (q->limit_bytes && (double)q->limit_bytes < most)
+		most = (double)q->limit_bytes;
+	if (q->limit_frames && (double)q->limit_frames * FRAME_ASSUMED < most)
+		most = (double)q->limit_frames * FRAME_ASSUMED;
+	return most;
 }
 
 /*
  * Memory that frames in flight will take: those of the delay and of the queue,
  * each with what is kept beside it, which is small beside a frame of 1500 bytes.
  */
-static uint64_t buffer_for(const struct line_conf *conf, const struct direction_conf *c)
+static uint64_t buffer_for(const struct line *l, const struct direction_conf *c)
 {
-	uint64_t rate = c->rate.kind == RATE_NONE ? RATE_ASSUMED : rate_average(&c->rate), need;
-	uint64_t most = memory_limit() / 2;
-	double time_s = (double)(c->impair.delay.base_ns + 4 * c->impair.delay.jitter_ns) / 1e9;
+	const struct delay_conf *delay = &c->impair.delay;
+	double rate = RATE_ASSUMED, need = 0;
+	uint64_t most = BUFFER_MAX_ASSUMED;
 
-	if (conf->buffer)
-		return conf->buffer;
-	if (c->rate.kind != RATE_NONE)
-		time_s += c->queue.limit_ns ? (double)c->queue.limit_ns / 1e9 : 1;
-	need = (uint64_t)((double)rate / 8 * time_s * 1.25) + BUFFER_MIN;
-	need = need < BUFFER_MAX ? need : BUFFER_MAX;
-	return need < most ? need : most;
+	if (l->conf->buffer)
+		return l->conf->buffer;
+	if (c->rate.kind != RATE_NONE) {
+		rate = (double)rate_average(&c->rate);
+		need = queue_most(&c->queue, rate);
+		most = BUFFER_MAX;
+	}
+	need += rate / 8 * (double)(delay->base_ns + 4 * delay->jitter_ns) / 1e9;
+	need = need * 1.25 + BUFFER_MIN;
+	if (most > l->memory_limit)
+		most = l->memory_limit;
+	return need < (double)most ? (uint64_t)need : most;
+}
+
+/* How much each direction may take: half of what there is, for both. */
+static int find_memory(struct line *l, struct err *e)
+{
+	uint64_t available = memory_available();
+	char have[32];
+
+	l->memory_limit = available == UINT64_MAX ? BUFFER_MAX : available / 4;
+	if (l->conf->buffer <= l->memory_limit)
+		return 0;
+	units_format_size(have, sizeof(have), l->memory_limit >> 20 << 20);
+	return err_set(e, E2BIG,
+		       "--buffer: there is no memory for that much in each direction; at most %s",
+		       have);
+}
+
+/*
+ * More memory, a piece at a time so that nobody has to wait for it: touching
+ * it all can take seconds.
+ */
+static void grow(void *ctx)
+{
+	struct line *l = ctx;
+	bool more = false;
+	unsigned d;
+
+	for (d = 0; d < DIRECTIONS; d++) {
+		uint64_t have = counter_get(&l->traffic[d]->buffer_bytes);
+		uint64_t need = buffer_for(l, l->meanings[d]);
+		struct pump_news *news = &l->growth[d];
+
+		if (!pump_took(&l->pumps[d])) {
+			more = true; /* the piece before is on its way */
+			continue;
+		}
+		if (have >= need || !l->pumps[d].running)
+			continue;
+		need -= have;
+		*news = (struct pump_news){0};
+		news->chunks = store_prepare(need < GROWTH_BYTES ? need : GROWTH_BYTES,
+					     &news->bytes);
+		if (!news->chunks)
+			continue;
+		pump_publish(&l->pumps[d], news);
+		more = true;
+	}
+	if (more)
+		loop_timer_start(l->loop, &l->grow_timer, NS_PER_MS, 0);
 }
 
 static int check_end(struct line *l, unsigned i, struct err *e)
@@ -84,7 +147,7 @@ static int check_end(struct line *l, unsigned i, struct err *e)
 	snprintf(end->name, sizeof(end->name), "%s", l->conf->interfaces[i]);
 	ret = link_get(l->conf->interfaces[i], &info, e);
 	if (ret)
-		return ret;
+		return err_wrap(e, ret, "%s", end->name);
 	ret = link_check_bridgeable(&info, e);
 	if (ret)
 		return ret;
@@ -92,6 +155,7 @@ static int check_end(struct line *l, unsigned i, struct err *e)
 	if (l->claims[i] < 0)
 		return l->claims[i];
 	end->ifindex = info.ifindex;
+	end->present = true;
 	end->up = info.up && info.running;
 	end->lro_was_on = link_hold_lro_off(end->name);
 	if (!end->up)
@@ -118,6 +182,7 @@ static void end_changed(struct line *l, struct line_end *end, const struct link_
 	if (up != end->up || (info ? info->ifindex : 0) != end->ifindex)
 		log_info("%s is %s", end->name, up ? "up" : info ? "down" : "gone");
 	end->ifindex = info ? info->ifindex : 0;
+	end->present = info;
 	end->up = up;
 	wake_pumps(l);
 }
@@ -225,16 +290,11 @@ static void put_in_force(struct line *l, struct settings new[DIRECTIONS],
 	struct pump_news news[DIRECTIONS];
 	unsigned d;
 
+	wait_taken(l); /* memory that is on its way */
 	for (d = 0; d < DIRECTIONS; d++) {
-		uint64_t need = buffer_for(l->conf, meanings[d]);
-		uint64_t have = counter_get(&l->traffic[d]->buffer_bytes);
-
 		news[d] = (struct pump_news){.conf = meanings[d]};
-		if (need > have)
-			news[d].chunks = store_prepare(need - have, &news[d].bytes);
-	}
-	for (d = 0; d < DIRECTIONS; d++)
 		pump_publish(&l->pumps[d], &news[d]);
+	}
 	wait_taken(l);
 	for (d = 0; d < DIRECTIONS; d++) {
 		settings_meant(l->meanings[d]);
@@ -243,6 +303,7 @@ static void put_in_force(struct line *l, struct settings new[DIRECTIONS],
 		settings_release(&l->conf->settings[d]);
 		l->conf->settings[d] = new[d];
 	}
+	grow(l);
 }
 
 /* Works out what a change makes of the settings, and puts that in force. */
@@ -260,8 +321,8 @@ static int change(struct line *l, const struct line_change *ch, struct err *e)
 		if (!ret && !meanings[d])
 			ret = err_set(e, ENOMEM, "out of memory");
 		ret = ret ? ret
-			  : settings_mean(&new[d], &ch->asked[d], direction_name(d), meanings[d],
-					  e);
+			  : settings_mean(&ch->asked[d], &ch->asked[d], l->meanings[d],
+					  direction_name(d), meanings[d], e);
 	}
 	if (!ret) {
 		put_in_force(l, new, meanings);
@@ -276,28 +337,44 @@ static int change(struct line *l, const struct line_change *ch, struct err *e)
 	return ret;
 }
 
-/* {"cmd": "set", "args": ["--delay", "60ms"]} */
-static json_t *answer_set(struct line *l, const json_t *request)
+static int set(struct line *l, const json_t *args, struct err *e)
 {
-	const json_t *args = json_object_get(request, "args");
 	char *argv[CHANGE_WORDS_MAX + 1] = {(char *)"set"};
 	struct line_change ch = {0};
-	struct err e = {""};
 	size_t i, n = json_array_size(args);
 	int rest, ret = 0;
 
 	if (!json_is_array(args) || !n || n >= CHANGE_WORDS_MAX)
-		ret = err_set(&e, EINVAL, "args must be a list of options");
-	for (i = 0; !ret && i < n; i++) {
+		return err_set(e, EINVAL, "args must be a list of 1 to %u options",
+			       CHANGE_WORDS_MAX - 1);
+	for (i = 0; i < n; i++) {
 		argv[i + 1] = (char *)json_string_value(json_array_get(args, i));
 		if (!argv[i + 1])
-			ret = err_set(&e, EINVAL, "args must be strings");
+			return err_set(e, EINVAL, "args must be strings");
 	}
-	ret = ret ? ret : line_change_parse(&ch, (int)n + 1, argv, &rest, &e);
+	ret = line_change_parse(&ch, (int)n + 1, argv, &rest, e);
 	if (!ret && rest < (int)n + 1)
-		ret = err_set(&e, EINVAL, "unexpected argument '%s'", argv[rest]);
-	ret = ret ? ret : change(l, &ch, &e);
+		ret = err_set(e, EINVAL, "unexpected argument '%s'", argv[rest]);
+	ret = ret ? ret : change(l, &ch, e);
 	line_change_release(&ch);
+	return ret;
+}
+
+/*
+ * {"cmd": "set", "args": ["--delay", "60ms"], "directory": "/home/ann"}
+ * Files are named from where the one who asks is.
+ */
+static json_t *answer_set(struct line *l, const json_t *request)
+{
+	const char *directory = json_string_value(json_object_get(request, "directory"));
+	int home = open(".", O_PATH | O_CLOEXEC), ret = 0;
+	struct err e = {""};
+
+	if (directory && (home < 0 || chdir(directory)))
+		ret = err_set(&e, errno, "directory '%s': %s", directory, strerror(errno));
+	ret = ret ? ret : set(l, json_object_get(request, "args"), &e);
+	if (home >= 0 && (fchdir(home) || close(home)))
+		log_warning("the working directory is gone: %s", strerror(errno));
 	return ret ? refusal(&e) : json_pack("{s:i, s:b}", "version", 1, "changed", 1);
 }
 
@@ -322,19 +399,21 @@ static int find_meanings(struct line *l, struct err *e)
 	int ret = 0;
 
 	for (d = 0; !ret && d < DIRECTIONS; d++) {
-		const struct settings *s = &l->conf->settings[d];
+		const struct line_conf *c = l->conf;
 
 		l->meanings[d] = calloc(1, sizeof(*l->meanings[d]));
 		l->traffic[d] = calloc(1, sizeof(*l->traffic[d]));
 		if (!l->meanings[d] || !l->traffic[d])
 			return err_set(e, ENOMEM, "out of memory");
-		ret = settings_mean(s, s, direction_name(d), l->meanings[d], e);
+		ret = settings_mean(&c->settings[d], &c->asked[d], NULL, direction_name(d),
+				    l->meanings[d], e);
 	}
 	return ret;
 }
 
 static int make_direction(struct line *l, unsigned d, struct err *e)
 {
+	uint64_t first = buffer_for(l, l->meanings[d]); /* the rest follows: grow() */
 	struct pump *p = &l->pumps[d];
 	int ret;
 
@@ -348,8 +427,8 @@ static int make_direction(struct line *l, unsigned d, struct err *e)
 	p->in = &l->ends[d];
 	p->out = &l->ends[!d];
 	ret = direction_init(&p->direction, l->meanings[d], l->conf->seed, d,
-			     buffer_for(l->conf, l->meanings[d]), memory_limit(), p->traffic,
-			     l->rings[d], clock_ns(), e);
+			     first < GROWTH_BYTES ? first : GROWTH_BYTES, l->memory_limit,
+			     p->traffic, l->rings[d], clock_ns(), e);
 	return ret ? ret : pump_open(p, e);
 }
 
@@ -359,6 +438,7 @@ static int set_up(struct line *l, struct err *e)
 	unsigned i;
 	int ret = find_meanings(l, e);
 
+	ret = ret ? ret : find_memory(l, e);
 	for (i = 0; !ret && i < 2; i++)
 		ret = check_end(l, i, e);
 	l->loop = ret ? NULL : loop_new(e);
@@ -370,14 +450,14 @@ static int set_up(struct line *l, struct err *e)
 	l->links = link_watch_new(l->loop, link_news, l, e);
 	if (!l->links)
 		return -EIO;
-	if (l->conf->log) {
-		l->log = frame_log_open(l->conf->log, l->conf->seed, e);
-		if (!l->log)
-			return -EIO;
-	}
 	for (i = 0; !ret && i < DIRECTIONS; i++)
 		ret = make_direction(l, i, e);
-	return ret ? ret : loop_on_signals(l->loop, signals, on_signal, l, e);
+	ret = ret ? ret : loop_on_signals(l->loop, signals, on_signal, l, e);
+	/* Last: a line that does not begin leaves no file. */
+	if (ret || !l->conf->log)
+		return ret;
+	l->log = frame_log_open(l->conf->log, l->conf->seed, e);
+	return l->log ? 0 : -EINVAL;
 }
 
 static void start_timers(struct line *l)
@@ -385,6 +465,7 @@ static void start_timers(struct line *l)
 	l->log_timer = (struct loop_timer){.expired = drain_log, .ctx = l};
 	l->live_timer = (struct loop_timer){.expired = show_live, .ctx = l};
 	l->duration_timer = (struct loop_timer){.expired = stop, .ctx = l};
+	l->grow_timer = (struct loop_timer){.expired = grow, .ctx = l};
 	l->idle_timer = (struct loop_timer){.expired = look_for_idle, .ctx = l};
 	if (l->conf->spin == SPIN_AUTO)
 		loop_timer_start(l->loop, &l->idle_timer, NS_PER_MS, IDLE_PERIOD_NS);
@@ -407,6 +488,7 @@ static int work(struct line *l, struct err *e)
 	if (ret)
 		return ret;
 	start_timers(l);
+	grow(l);
 	log_info("line between %s and %s is there, seed %llu; `longhaul shape show %s` tells what "
 		 "it does",
 		 l->ends[0].name, l->ends[1].name, (unsigned long long)l->conf->seed,
@@ -428,6 +510,15 @@ static void print_totals(struct line *l)
 	}
 	json_decref(doc);
 	fflush(stdout);
+}
+
+/* Memory that was on its way when the pump ended. */
+static void take_back(struct pump *p)
+{
+	struct pump_news *n = atomic_exchange(&p->news, NULL);
+
+	if (n)
+		store_give(&p->direction.store, n->chunks, n->bytes);
 }
 
 static void release(struct line *l)
@@ -480,8 +571,11 @@ int line_run(struct line_conf *c, struct err *e)
 	l->shared.vnet = !(c->without & LINE_WITHOUT_VNET_HDR);
 	ret = set_up(l, e);
 	ret = ret ? ret : work(l, e);
-	for (d = 0; d < DIRECTIONS; d++)
+	for (d = 0; d < DIRECTIONS; d++) {
 		pump_stop(&l->pumps[d]);
+		take_back(&l->pumps[d]);
+		direction_abandon(&l->pumps[d].direction);
+	}
 	l->ended_ns = clock_ns();
 	line_end_live(l);
 	drain_log(l);
@@ -490,5 +584,5 @@ int line_run(struct line_conf *c, struct err *e)
 		print_totals(l);
 	release(l);
 	free(l);
-	return ret ? ret : closed;
+	return ret ? ret : closed ? -EIO : 0;
 }

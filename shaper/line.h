@@ -22,7 +22,9 @@ struct line {
 	int claims[2]; /* descriptors that keep other instances away */
 	struct pump_shared shared;
 	struct pump pumps[DIRECTIONS];
-	struct loop_timer log_timer, live_timer, duration_timer, idle_timer;
+	struct loop_timer log_timer, live_timer, duration_timer, idle_timer, grow_timer;
+	struct pump_news growth[DIRECTIONS];	    /* memory on its way to a pump */
+	uint64_t memory_limit;			    /* bytes, of each direction */
 	uint64_t idle_ns, idle_spun_ns, idle_at_ns; /* at the last look: see look_for_idle() */
 	uint64_t started_ns, ended_ns;		    /* ended_ns: 0 while it runs */
 	uint64_t live_ns;			    /* when the live line was last written */

@@ -183,11 +183,19 @@ static int add_preset(struct line_conf *c, const char *name, struct err *e)
 	return ret ? err_wrap(e, ret, "--preset %s", name) : 0;
 }
 
+/* Lays what was asked for over what there is. */
+static int add(struct line_conf *c, unsigned d, const struct settings *over, struct err *e)
+{
+	int ret = settings_overlay(&c->settings[d], over, e);
+
+	return ret ? ret : settings_overlay(&c->asked[d], over, e);
+}
+
 static int add_all(struct line_conf *c, const struct settings *over, struct err *e)
 {
-	int ret = settings_overlay(&c->settings[AB], over, e);
+	int ret = add(c, AB, over, e);
 
-	return ret ? ret : settings_overlay(&c->settings[BA], over, e);
+	return ret ? ret : add(c, BA, over, e);
 }
 
 static int add_words(struct settings *s, const char *words, unsigned d, struct err *e)
@@ -243,7 +251,7 @@ static int take_file(struct line_conf *c, const char *path, struct err *e)
 		ret = add_preset(c, c->preset, e);
 	ret = ret ? ret : add_all(c, &c->both, e);
 	for (d = 0; !ret && d < DIRECTIONS; d++)
-		ret = settings_overlay(&c->settings[d], &c->file[d], e);
+		ret = add(c, d, &c->file[d], e);
 	c->both = (struct settings){0};
 	c->preset = NULL;
 	return ret;
@@ -278,8 +286,10 @@ int line_conf_load(struct line_conf *c, int argc, char **argv, struct err *e)
 	if (!ret && c->preset)
 		ret = add_preset(c, c->preset, e);
 	ret = ret ? ret : add_all(c, &c->both, e);
-	for (d = 0; !ret && d < DIRECTIONS; d++)
+	for (d = 0; !ret && d < DIRECTIONS; d++) {
 		ret = add_words(&c->settings[d], c->words[d], d, e);
+		ret = ret ? ret : add_words(&c->asked[d], c->words[d], d, e);
+	}
 	if (ret)
 		return ret;
 	if (!c->seeded && getrandom(&c->seed, sizeof(c->seed), 0) == sizeof(c->seed))
@@ -295,8 +305,12 @@ int line_conf_load(struct line_conf *c, int argc, char **argv, struct err *e)
 /* Frees what a configuration holds, not itself. */
 void line_conf_release(struct line_conf *c)
 {
-	settings_release(&c->settings[AB]);
-	settings_release(&c->settings[BA]);
+	unsigned d;
+
+	for (d = 0; d < DIRECTIONS; d++) {
+		settings_release(&c->settings[d]);
+		settings_release(&c->asked[d]);
+	}
 	opts_strings_free(&c->strings);
 }
 
@@ -346,7 +360,7 @@ void line_change_help(void)
 static int check_values(const struct settings *s, unsigned d, struct err *e)
 {
 	struct direction_conf c;
-	int ret = settings_mean(s, &(struct settings){0}, direction_name(d), &c, e);
+	int ret = settings_mean(s, &(struct settings){0}, NULL, direction_name(d), &c, e);
 
 	if (!ret)
 		settings_meant(&c);

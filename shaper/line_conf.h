@@ -30,6 +30,7 @@ struct line_conf {
 	bool json, quiet, verbose;
 	struct settings both;		      /* as given for both directions */
 	struct settings settings[DIRECTIONS]; /* what counts in the end */
+	struct settings asked[DIRECTIONS];    /* of them, what was not a preset's */
 	struct settings file[DIRECTIONS];     /* of [direction ab], [direction ba] */
 	struct opts_strings strings;
 	char own_name[64];

@@ -72,9 +72,13 @@ static json_t *direction_json(const struct line *l, unsigned d)
 		(json_int_t)frame_log_missed(l->rings[d]));
 }
 
-static json_t *end_json(const struct line_end *end)
+/* An end is up when frames pass: not before both pumps have found it. */
+static json_t *end_json(const struct line *l, unsigned i)
 {
-	return json_pack("{s:s, s:b}", "name", end->name, "up", end->up);
+	const struct line_end *end = &l->ends[i];
+	bool open = l->pumps[i].in_opened == end->opened && l->pumps[!i].out_opened == end->opened;
+
+	return json_pack("{s:s, s:b}", "name", end->name, "up", end->up && open);
 }
 
 /* What a line does now, or did until it ended: doc/status.md. Returns a new reference. */
@@ -87,8 +91,10 @@ json_t *line_json(const struct line *l)
 			 "uptime_s", l->started_ns ? (double)(until - l->started_ns) / 1e9 : 0.0,
 			 "seed", (json_int_t)l->conf->seed, "log",
 			 l->conf->log ? json_string(l->conf->log) : json_null(), "log_complete",
-			 !l->log_failed, "interfaces", end_json(&l->ends[0]), end_json(&l->ends[1]),
-			 "directions", direction_json(l, AB), direction_json(l, BA));
+			 !l->log_failed && !frame_log_missed(l->rings[AB]) &&
+				 !frame_log_missed(l->rings[BA]),
+			 "interfaces", end_json(l, 0), end_json(l, 1), "directions",
+			 direction_json(l, AB), direction_json(l, BA));
 }
 
 static long long number_of(const json_t *o, const char *key)

@@ -13,10 +13,11 @@
  * core of his own: with SPIN_AUTO a pump does while the main thread has seen
  * one idle, and both together leave one free.
  *
- * A pump runs with real-time priority, the lowest. It sleeps for most of its
- * time, and while it does not run the line stands still: among equals, on a
- * machine that is busy, that was half a second. A nice value would not do, it
- * counts within the session only (sched(7), autogroups).
+ * A pump that sleeps between departures has real-time priority, the lowest:
+ * while it does not run the line stands still, and among equals, on a machine
+ * that is busy, that was half a second. A nice value would not do, it counts
+ * within the session only (sched(7), autogroups). A pump that spins has a core
+ * that nobody else wants, and no need of it.
  *
  * Segments of one super-frame that leave in one batch are merged again. Others
  * never are: what came as wire frames leaves as wire frames.
@@ -74,7 +75,6 @@ static int open_in(struct pump *p, struct err *e)
 	};
 	int ret;
 
-	p->in_opened = p->in->opened;
 	ret = open_socket(p->in->name, &use, &p->in_fd, e);
 	if (!ret)
 		sock_set(p->in_fd, SOL_SOCKET, SO_RCVBUFFORCE, BURST_BYTES);
@@ -85,7 +85,6 @@ static int open_out(struct pump *p, struct err *e)
 {
 	struct packet_socket_use use = {.vnet = p->shared->vnet, .send_only = true};
 
-	p->out_opened = p->out->opened;
 	return open_socket(p->out->name, &use, &p->out_fd, e);
 }
 
@@ -101,28 +100,36 @@ int pump_open(struct pump *p, struct err *e)
 	p->in_fd = p->out_fd = -1;
 	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	p->batch = batch_new();
-	p->merge = gso_merge_new(PUMP_BATCH, 0);
+	p->merge = gso_merge_new(PUMP_BATCH, GSO_MERGE_UDP);
 	if (p->wake_fd < 0 || !p->batch || !p->merge)
 		return err_set(e, ENOMEM, "out of memory");
+	p->in_opened = p->in->opened;
+	p->out_opened = p->out->opened;
 	ret = open_in(p, e);
 	return ret ? ret : open_out(p, e);
 }
 
-/* An end came back: its socket is opened anew. What cannot be is tried again at the next news. */
-static void reopen(struct pump *p)
+/*
+ * Follows an end: an interface that is gone, or has another name now, is none
+ * of ours; one that is there anew needs another socket. One that cannot be
+ * opened is tried again when there is news of it.
+ */
+static void follow(struct pump *p, const struct line_end *end, _Atomic unsigned *opened, int *fd,
+		   int (*open_end)(struct pump *, struct err *))
 {
 	struct err e = {""};
+	unsigned now = end->opened;
 
-	if (p->in_opened != p->in->opened) {
-		close_socket(p, &p->in_fd);
-		if (open_in(p, &e))
-			log_warning("%s: %s", direction_name(p->direction.index), e.text);
+	if (now != *opened || !end->present) {
+		*opened = PUMP_CLOSED;
+		close_socket(p, fd);
 	}
-	if (p->out_opened != p->out->opened) {
-		close_socket(p, &p->out_fd);
-		if (open_out(p, &e))
-			log_warning("%s: %s", direction_name(p->direction.index), e.text);
-	}
+	if (!end->present || *fd >= 0)
+		return;
+	if (open_end(p, &e))
+		log_warning("%s: %s", direction_name(p->direction.index), e.text);
+	else
+		*opened = now;
 }
 
 static void take_news(struct pump *p)
@@ -131,11 +138,14 @@ static void take_news(struct pump *p)
 
 	p->attention = false; /* before we look, or a later word would be lost */
 	n = atomic_load(&p->news);
-	reopen(p);
+	follow(p, p->in, &p->in_opened, &p->in_fd, open_in);
+	follow(p, p->out, &p->out_opened, &p->out_fd, open_out);
 	if (!n)
 		return;
 	store_give(&p->direction.store, n->chunks, n->bytes);
-	direction_update(&p->direction, n->conf, clock_ns());
+	counter_set(&p->traffic->buffer_bytes, p->direction.store.bytes);
+	if (n->conf)
+		direction_update(&p->direction, n->conf, clock_ns());
 	atomic_store(&p->news, NULL);
 }
 
@@ -168,6 +178,7 @@ static enum frame_verdict verdict_of(int error)
 	case ENXIO:
 	case ENODEV:
 	case EBADF: return FRAME_LINK_DOWN;
+	case ENOBUFS: return FRAME_OUT_FULL;
 	}
 	return FRAME_REFUSED;
 }
@@ -182,27 +193,41 @@ static void message_done(struct pump *p, unsigned m, enum frame_verdict verdict,
 			       departure_ns);
 }
 
-/* Hands messages to the kernel. Where several go at once, the time they take is shared out. */
-static void send_messages(struct pump *p, unsigned n)
+/*
+ * Hands the messages that are composed to the kernel. Where several go at
+ * once, the time they take is shared out. Those that the socket has no room for
+ * stay, and everything behind them waits.
+ */
+static void send_messages(struct pump *p)
 {
-	unsigned done = 0;
-
-	while (done < n) {
+	while (p->n_sent < p->n_msgs) {
 		uint64_t before = clock_ns(), after;
-		int i, sent = sendmmsg(p->out_fd, p->msgs + done, n - done, MSG_DONTWAIT);
+		int i, sent = sendmmsg(p->out_fd, p->msgs + p->n_sent, p->n_msgs - p->n_sent,
+				       MSG_DONTWAIT);
 
 		if (sent < 0 && errno == EINTR)
 			continue;
+		if (sent < 0 && errno == EAGAIN)
+			return;
 		if (sent < 0) {
-			message_done(p, done++, verdict_of(errno), 0);
+			message_done(p, p->n_sent++, verdict_of(errno), 0);
 			continue;
 		}
 		after = clock_ns();
 		for (i = 0; i < sent; i++)
-			message_done(p, done++, FRAME_SENT,
+			message_done(p, p->n_sent++, FRAME_SENT,
 				     before +
 					     (after - before) * (uint64_t)(i + 1) / (uint64_t)sent);
 	}
+	p->n_msgs = p->n_sent = 0;
+}
+
+/* Messages that are composed and cannot be sent any more. */
+static void drop_messages(struct pump *p, enum frame_verdict verdict)
+{
+	while (p->n_sent < p->n_msgs)
+		message_done(p, p->n_sent++, verdict, 0);
+	p->n_msgs = p->n_sent = 0;
 }
 
 /* One message out of @iov; its members are already listed. */
@@ -279,23 +304,33 @@ static unsigned compose_merged(struct pump *p, unsigned n)
 	return count;
 }
 
+/* Whether frames wait because the interface to leave by takes no more for now. */
+static bool blocked(const struct pump *p)
+{
+	return p->n_sent < p->n_msgs;
+}
+
 /* Sends what is due. Returns how many frames that were. */
 static unsigned send_due(struct pump *p, uint64_t now_ns)
 {
-	bool segments = false;
+	bool up = p->out->up && p->out_fd >= 0, segments = false;
 	unsigned n = 0, i;
 
+	if (blocked(p) && up)
+		send_messages(p);
+	else if (blocked(p))
+		drop_messages(p, FRAME_LINK_DOWN);
+	if (blocked(p))
+		return 0;
 	while (n < PUMP_BATCH && (p->held[n] = direction_pop(&p->direction, now_ns)))
 		segments |= p->held[n++]->key != 0;
-	if (!n)
-		return 0;
-	if (!p->out->up || p->out_fd < 0) {
-		for (i = 0; i < n; i++)
-			direction_done(&p->direction, p->held[i], FRAME_LINK_DOWN, 0);
+	for (i = 0; i < n && !up; i++)
+		direction_done(&p->direction, p->held[i], FRAME_LINK_DOWN, 0);
+	if (!n || !up)
 		return n;
-	}
-	send_messages(p, segments && n > 1 && p->shared->vnet ? compose_merged(p, n)
-							      : compose_single(p, n));
+	p->n_msgs = segments && n > 1 && p->shared->vnet ? compose_merged(p, n)
+							 : compose_single(p, n);
+	send_messages(p);
 	return n;
 }
 
@@ -318,11 +353,23 @@ static void housekeeping(struct pump *p, uint64_t now_ns)
 		spin_count(p, now_ns);
 }
 
+/* Real-time priority, the lowest; else the best of the ordinary ones. Both are wishes. */
+static void set_realtime(const struct pump *p, bool on)
+{
+	struct sched_param param = {
+		.sched_priority = on ? sched_get_priority_min(SCHED_RR) : 0,
+	};
+
+	if (p->shared->realtime)
+		pthread_setschedparam(pthread_self(), on ? SCHED_RR : SCHED_OTHER, &param);
+}
+
 static void spin_end(struct pump *p, uint64_t now_ns)
 {
 	if (!p->spinning)
 		return;
 	p->spinning = false;
+	set_realtime(p, true);
 	atomic_fetch_sub(&p->shared->spinners, 1);
 	spin_count(p, now_ns);
 }
@@ -342,6 +389,8 @@ static bool spin_begin(struct pump *p, uint64_t now_ns)
 	}
 	p->spinning = true;
 	p->spin_began_ns = now_ns;
+	/* Who never sleeps is stopped for a twentieth of each second if it is real-time. */
+	set_realtime(p, false);
 	return true;
 }
 
@@ -349,12 +398,15 @@ static bool spin_begin(struct pump *p, uint64_t now_ns)
 static void wait_for_work(struct pump *p)
 {
 	uint64_t next = direction_next(&p->direction), now = clock_ns(), ns;
-	struct pollfd fds[2] = {{.fd = p->wake_fd, .events = POLLIN},
-				{.fd = p->in_fd, .events = POLLIN}};
+	struct pollfd fds[3] = {{.fd = p->wake_fd, .events = POLLIN},
+				{.fd = p->in_fd, .events = POLLIN},
+				{.fd = p->out_fd, .events = POLLOUT}};
 	struct timespec timeout;
 	bool spin;
 	uint64_t woken;
 
+	if (blocked(p))
+		next = UINT64_MAX; /* nothing goes before there is room */
 	if (next <= now)
 		return;
 	spin = next != UINT64_MAX && spin_begin(p, now);
@@ -365,7 +417,7 @@ static void wait_for_work(struct pump *p)
 	if (spin)
 		ns -= SPIN_NS;
 	timeout = (struct timespec){(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
-	if (ppoll(fds, 2, next == UINT64_MAX ? NULL : &timeout, NULL) <= 0)
+	if (ppoll(fds, 2 + blocked(p), next == UINT64_MAX ? NULL : &timeout, NULL) <= 0)
 		return;
 	if (fds[0].revents && read(p->wake_fd, &woken, sizeof(woken)) < 0)
 		p->attention = true;
@@ -378,23 +430,16 @@ static void wait_for_work(struct pump *p)
 	}
 }
 
-/* All of these are wishes: without them we wake a little later. */
-static void take_priority(const struct pump *p)
-{
-	struct sched_param lowest = {.sched_priority = sched_get_priority_min(SCHED_RR)};
-
-	prctl(PR_SET_TIMERSLACK, 1UL);
-	if (!p->shared->realtime || pthread_setschedparam(pthread_self(), SCHED_RR, &lowest))
-		setpriority(PRIO_PROCESS, 0, NICE);
-}
-
 static void *run(void *arg)
 {
 	struct pump *p = arg;
 	unsigned work;
 	uint64_t now;
 
-	take_priority(p);
+	/* Wishes too: without them we wake a little later. */
+	prctl(PR_SET_TIMERSLACK, 1UL);
+	setpriority(PRIO_PROCESS, 0, NICE);
+	set_realtime(p, true);
 	while (!p->stop) {
 		if (p->attention)
 			take_news(p);
@@ -444,7 +489,7 @@ bool pump_took(const struct pump *p)
 	return !atomic_load(&p->news);
 }
 
-/* Ends the thread. Frames in flight stay where they are. */
+/* Ends the thread. Frames that are not due yet stay where they are. */
 void pump_stop(struct pump *p)
 {
 	if (!p->running)
@@ -453,6 +498,7 @@ void pump_stop(struct pump *p)
 	pump_wake(p);
 	pthread_join(p->thread, NULL);
 	p->running = false;
+	drop_messages(p, FRAME_UNFINISHED);
 }
 
 /* Closes what pump_open() has opened; the thread has ended. */

@@ -10,6 +10,7 @@
 #include "lib/packet_socket.h"
 #include "shaper/direction.h"
 
+#include <limits.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,12 +19,14 @@
 
 enum spin { SPIN_AUTO, SPIN_YES, SPIN_NO };
 
-#define PUMP_BATCH 64 /* frames sent by one system call */
+#define PUMP_BATCH  64 /* frames sent by one system call */
+#define PUMP_CLOSED UINT_MAX
 
 /* An interface the line stands at. The main thread writes it, both pumps read it. */
 struct line_end {
 	char name[IFNAMSIZ];
-	_Atomic bool up; /* there and running */
+	_Atomic bool up;      /* there and running */
+	_Atomic bool present; /* there by that name, perhaps down */
 	_Atomic unsigned
 		opened;	 /* counts up each time it is there anew: sockets are to be opened */
 	int ifindex;	 /* 0: gone; the main thread's own */
@@ -43,8 +46,8 @@ struct pump_shared {
 
 /* Settings on their way to a pump, and memory for them. */
 struct pump_news {
-	const struct direction_conf *conf;
-	struct chunk *chunks; /* as store_prepare() made them */
+	const struct direction_conf *conf; /* NULL: as they are */
+	struct chunk *chunks;		   /* as store_prepare() made them */
 	uint64_t bytes;
 };
 
@@ -61,12 +64,13 @@ struct pump {
 	struct pump_counters counters;
 	struct pump_shared *shared;
 	struct line_end *in, *out;
-	unsigned in_opened, out_opened; /* of their ends, when the sockets were opened */
-	int in_fd, out_fd;		/* -1: closed */
-	struct packet_ring ring;	/* of in_fd */
-	int wake_fd;			/* eventfd: look at news, stop and the ends */
-	uint64_t closed_overruns;	/* of sockets closed before */
-	uint64_t housekeeping_ns;	/* when it is due next */
+	/* Which opening of its end each socket is of; PUMP_CLOSED: of none. Others read them. */
+	_Atomic unsigned in_opened, out_opened;
+	int in_fd, out_fd;	  /* -1: closed */
+	struct packet_ring ring;  /* of in_fd */
+	int wake_fd;		  /* eventfd: look at news, stop and the ends */
+	uint64_t closed_overruns; /* of sockets closed before */
+	uint64_t housekeeping_ns; /* when it is due next */
 	bool spinning;
 	uint64_t spin_began_ns;
 	struct batch *batch;
@@ -77,6 +81,7 @@ struct pump {
 	_Atomic bool attention;		  /* something changed: the ends, the news */
 	_Atomic(struct pump_news *) news; /* the main thread's to set, ours to take */
 	/* A batch that is being sent. */
+	unsigned n_msgs, n_sent; /* messages composed, and of them sent */
 	struct held *held[PUMP_BATCH];
 	struct frame frames[PUMP_BATCH];
 	struct mmsghdr msgs[PUMP_BATCH];

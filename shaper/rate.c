@@ -173,11 +173,19 @@ int rate_parse(const char *spec, struct rate_conf *c, struct err *e)
 	return 0;
 }
 
+/* Makes another holder of the same settings. @to: anything; overwritten. */
+void rate_copy(struct rate_conf *to, const struct rate_conf *from)
+{
+	*to = *from;
+	if (to->trace)
+		rate_trace_hold(to->trace);
+}
+
 /* Gives back what a configuration holds; it is no limit then, its overhead as it was. */
 void rate_release(struct rate_conf *c)
 {
 	if (c->trace)
-		rate_trace_free(c->trace);
+		rate_trace_release(c->trace);
 	*c = (struct rate_conf){.overhead = c->overhead};
 }
 

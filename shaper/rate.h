@@ -53,6 +53,7 @@ struct rate {
 extern const char *const rate_overheads[];
 
 int rate_parse(const char *spec, struct rate_conf *c, struct err *e);
+void rate_copy(struct rate_conf *to, const struct rate_conf *from);
 void rate_release(struct rate_conf *c);
 
 uint64_t rate_wire_len(const struct rate_conf *c, uint32_t len);

@@ -19,6 +19,7 @@ extern const struct rate_ops rate_trace_ops;
 
 int rate_refuse(const char *spec, struct err *e);
 
-void rate_trace_free(struct rate_trace *t);
+void rate_trace_hold(struct rate_trace *t);
+void rate_trace_release(struct rate_trace *t);
 
 #endif

@@ -38,7 +38,8 @@
 #define TIMES_MAX (16u << 20) /* 64 MiB of memory */
 
 struct rate_trace {
-	size_t n;     /* opportunities, at least 1 */
+	unsigned holders; /* configurations, all of them the main thread's */
+	size_t n;	  /* opportunities, at least 1 */
 	uint32_t *at; /* milliseconds, ascending; the last one is the trace's length, at least 1 */
 };
 
@@ -122,8 +123,17 @@ static bool trace_equal(const struct rate_conf *a, const struct rate_conf *b)
 	return x == y || (x->n == y->n && !memcmp(x->at, y->at, x->n * sizeof(*x->at)));
 }
 
-void rate_trace_free(struct rate_trace *t)
+/* One more configuration holds the trace. */
+void rate_trace_hold(struct rate_trace *t)
 {
+	t->holders++;
+}
+
+/* One less; after the last it is freed. */
+void rate_trace_release(struct rate_trace *t)
+{
+	if (--t->holders)
+		return;
 	free(t->at);
 	free(t);
 }
@@ -197,9 +207,10 @@ static int trace_parse(const char *path, struct rate_conf *c, struct err *e)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return err_set(e, ENOMEM, "'%s': no memory", path);
+	t->holders = 1;
 	ret = read_trace(path, t, e);
 	if (ret) {
-		rate_trace_free(t);
+		rate_trace_release(t);
 		return ret;
 	}
 	c->kind = RATE_TRACE;

@@ -55,7 +55,8 @@ const struct opt settings_table[] = {
 	{"delay", 'd', .type = OPT_TIME, .arg = "TIME", .deflt = "0ms",
 	 .offset = FIELD(impair.delay.base_ns), .max = DELAY_BASE_MAX_NS,
 	 .help = "of each frame, one way: 60ms both ways is a round trip of 120 ms; up to 60s"},
-	{"jitter", 'j', .type = OPT_CALL, .arg = "TIME[,CORRELATION]", .call = call_jitter,
+	{"jitter", 'j', .type = OPT_CALL, .arg = "TIME[,CORRELATION]", .deflt = "0ms",
+	 .call = call_jitter,
 	 .help = "how much the delay varies; with a correlation of each delay with the next, as "
 		 "25%"},
 	{"distribution", 0, .type = OPT_CALL, .arg = "NAME|FILE", .deflt = "uniform",
@@ -66,16 +67,16 @@ const struct opt settings_table[] = {
 	 .offset = FIELD(reorder_by_jitter),
 	 .help = "yes: a frame may overtake one that got more delay; no: it waits behind it, as on "
 		 "a line"},
-	{"reorder", 0, .type = OPT_CALL, .arg = "P[,CORRELATION]", .call = call_reorder,
-	 .help = "so many frames skip the delay and overtake"},
+	{"reorder", 0, .type = OPT_CALL, .arg = "P[,CORRELATION]", .deflt = "none",
+	 .call = call_reorder, .help = "so many frames skip the delay and overtake"},
 	{"reorder-gap", 0, .type = OPT_COUNT, .arg = "N", .deflt = "1",
 	 .offset = FIELD(impair.reorder_gap), .min = 1, .max = REORDER_GAP_MAX,
 	 .help = "only every Nth frame may be reordered"},
 	{"loss", 'l', .type = OPT_CALL, .arg = "SPEC", .deflt = "none", .call = call_loss,
 	 .help = "P[,CORRELATION] · gilbert:P,R[,1-H[,1-K]] · markov:P13[,P31[,P32[,P23[,P14]]]] · "
 		 "list:1,5,10-20 · list:@FILE (exactly these frames) · none"},
-	{"duplicate", 0, .type = OPT_CALL, .arg = "P[,CORRELATION]", .call = call_duplicate,
-	 .help = "so many frames come twice"},
+	{"duplicate", 0, .type = OPT_CALL, .arg = "P[,CORRELATION]", .deflt = "none",
+	 .call = call_duplicate, .help = "so many frames come twice"},
 	{"corrupt", 0, .type = OPT_CALL, .arg = "SPEC", .deflt = "none", .call = call_corrupt,
 	 .help = "P[,BITS]: in so many frames so many bits are flipped [1] · ber:RATE: each bit is, "
 		 "with that probability · none"},
@@ -220,7 +221,8 @@ static int check_together(const struct settings *asked, const struct direction_c
 	} rules[] = {
 		{"distribution", "--jitter", jitter},
 		{"reorder-by-jitter", "--jitter", jitter},
-		{"reorder", "--delay, which a frame can skip,", c->impair.delay.base_ns || jitter},
+		{"reorder", "--delay, which a frame can skip,",
+		 !reorder || c->impair.delay.base_ns || jitter},
 		{"reorder-gap", "--reorder", reorder},
 		{"frame-check", "--corrupt", !corrupt_conf_is_none(&c->impair.corrupt)},
 		{"overhead", "--rate", rate},
@@ -242,21 +244,42 @@ static int check_together(const struct settings *asked, const struct direction_c
 	return 0;
 }
 
+/* Begins with what is in force, or with defaults. */
+static int begin(struct direction_conf *c, const struct direction_conf *base, struct err *e)
+{
+	int ret;
+
+	if (!base) {
+		*c = (struct direction_conf){0};
+		return opts_defaults(settings_table, c, e);
+	}
+	*c = *base;
+	rate_copy(&c->rate, &base->rate);
+	ret = impair_conf_copy(&c->impair, &base->impair, e);
+	if (ret)
+		rate_release(&c->rate);
+	return ret;
+}
+
 /*
  * Works out what settings mean.
+ * @s:     the options to be read. With @base only those that are new: a file that was named before
+ *         is not read again
  * @asked: those that were asked for just now; of them none may be without effect
+ * @base:  what is in force; NULL: nothing yet
  * @what:  the direction, for messages
  * @c:     to be freed with settings_meant() afterwards, not if this fails
  * Returns 0, or -errno with a text that names option and value.
  */
-int settings_mean(const struct settings *s, const struct settings *asked, const char *what,
-		  struct direction_conf *c, struct err *e)
+int settings_mean(const struct settings *s, const struct settings *asked,
+		  const struct direction_conf *base, const char *what, struct direction_conf *c,
+		  struct err *e)
 {
 	size_t i;
-	int ret;
+	int ret = begin(c, base, e);
 
-	*c = (struct direction_conf){0};
-	ret = opts_defaults(settings_table, c, e);
+	if (ret)
+		return ret;
 	for (i = 0; !ret && settings_table[i].name; i++)
 		if (s->text[i])
 			ret = opts_value(&settings_table[i], c, s->text[i], e);

@@ -30,8 +30,9 @@ void settings_release(struct settings *s);
 void settings_options(struct opt *to, size_t offset);
 int settings_overlay(struct settings *s, const struct settings *over, struct err *e);
 int settings_parse(struct settings *s, const char *words, struct err *e);
-int settings_mean(const struct settings *s, const struct settings *asked, const char *what,
-		  struct direction_conf *c, struct err *e);
+int settings_mean(const struct settings *s, const struct settings *asked,
+		  const struct direction_conf *base, const char *what, struct direction_conf *c,
+		  struct err *e);
 void settings_meant(struct direction_conf *c);
 json_t *settings_json(const struct settings *s);
 

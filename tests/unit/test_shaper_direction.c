@@ -28,7 +28,7 @@ static void mean(struct direction_conf *c, const char *words)
 	struct settings s = {0};
 	struct err e = {""};
 
-	if (settings_parse(&s, words, &e) || settings_mean(&s, &s, "ab", c, &e))
+	if (settings_parse(&s, words, &e) || settings_mean(&s, &s, NULL, "ab", c, &e))
 		fail_msg("%s", e.text);
 	settings_release(&s);
 }
