@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`longhaul shape` between hosts that talk to each other, with all the offloads of theirs."""
 import pytest
+from longhaul_lab import iperf3
 from shaped import LOST, balanced, frame_log
 from traffic import transfer
 
@@ -73,3 +74,16 @@ def test_what_arrives_is_what_was_sent_without_the_kernel_s_offload_headers(make
     lab.shape("--without", "vnet-hdr", "--loss", "0.1%", "--delay", "1ms")
     for way in ("AB", "BA"):
         transfer(lab.site(way[0]), lab.site(way[1]), 2 * MIB)
+
+
+@pytest.mark.parametrize("options", [["--delay", "1ms"], ["--delay", "1ms", "--rate", "1gbit"]], ids=" ".join)
+def test_super_frames_inside_vxlan_pass(make_lab, options):
+    lab = make_lab(line=True)
+    line = lab.shape(*options, "--json")
+    a, b = lab.site("A"), lab.site("B")
+    for near, far, address in ((a, b, "10.9.9.1/24"), (b, a, "10.9.9.2/24")):
+        near.ip_batch(f"link add vx type vxlan id 7 remote {far.ip} dstport 4789 dev wan\n"
+                      f"addr add {address} dev vx\nlink set vx up\n")
+    assert iperf3(a, b, amount="8M", address="10.9.9.2")["bytes"] >= 4 * MIB
+    ab = line.totals()["directions"][0]
+    assert ab["drops"]["refused"] == 0 and ab["undivided"] == 0 and balanced(ab)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from longhaul_lab import longhaul, wait_for
-from shaped import Wire, balanced
+from shaped import Wire, balanced, frame_log
 
 LAB = {"line": True}
 
@@ -230,3 +230,59 @@ def test_large_frames_for_a_small_interface_are_refused_and_counted(make_lab):
     wait_for(lambda: line.show()["directions"][0]["drops"]["refused"] == 1, 10, "the frame to be counted")
     wire.send([2])
     assert wire.numbers(1) == [2]
+
+
+def test_an_interface_that_is_renamed_is_none_of_ours_until_it_has_its_name_again(make_lab):
+    lab = make_lab(line=True)
+    line = lab.shape()
+    node = lab.node("line")
+    wire = Wire(lab)
+    node.run(["ip", "link", "set", "ab", "name", "other"])
+    wait_for(lambda: not line.show()["interfaces"][0]["up"], 10, "the line to know that ab is gone")
+    wait_for(lambda: node.link("other")["promiscuity"] == 0, 10, "the interface to be left alone")
+    wire.send(range(5))
+    wire.silent()
+    node.run(["ip", "link", "set", "other", "name", "ab"])
+    wait_for(lambda: line.show()["interfaces"][0]["up"], 10, "the line to know that ab is back")
+    wire.send(range(5, 10))
+    assert wire.numbers(5) == list(range(5, 10))
+
+
+def test_a_slow_interface_makes_frames_wait_and_loses_none(make_lab):
+    lab = make_lab(line=True)
+    # Far more than a socket's buffer holds.
+    lab.node("line").run(["tc", "qdisc", "add", "dev", "ba", "root", "tbf", "rate", "100mbit", "burst", "20k",
+                          "limit", "1000M"])
+    line = lab.shape("--json")
+    wire = Wire(lab)
+    wire.send(range(20000), size=1000)
+    assert wire.numbers(20000, timeout=60) == list(range(20000))
+    ab = line.totals()["directions"][0]
+    assert (ab["frames_out"], ab["drops"]["refused"], ab["drops"]["out_full"]) == (20000, 0, 0)
+
+
+def test_a_change_reads_only_what_it_names_from_where_its_author_is(lab, tmp_path):
+    (tmp_path / "trace").write_text("1\n2\n")
+    line = lab.shape("--rate", f"trace:{tmp_path}/trace")
+    (tmp_path / "trace").unlink()
+    line.set("--delay", "1ms")
+    (tmp_path / "lost").write_text("1-1000\n")
+    lab.node("line").sh(f"cd {tmp_path} && {longhaul()} shape set ab-ba --loss list:@lost")
+    wire = Wire(lab)
+    wire.send(range(5))
+    wire.silent()
+    assert line.show()["directions"][0]["drops"]["loss"] == 5
+
+
+def test_a_line_that_does_not_begin_leaves_no_log(lab, tmp_path):
+    out = shape(lab, "ab", "ba", "--buffer", "1T", "--log", str(tmp_path / "log"))
+    assert out.returncode == 2 and "--buffer" in out.stderr and not (tmp_path / "log").exists()
+
+
+def test_frames_on_their_way_at_the_end_are_in_the_log(lab, tmp_path):
+    line = lab.shape("--delay", "30s", "--log", str(tmp_path / "log"), "--json")
+    wire = Wire(lab)
+    wire.send(range(7))
+    wait_for(lambda: line.show()["directions"][0]["flight"]["frames"] == 7, 10, "the frames to be in flight")
+    assert line.totals()["directions"][0]["drops"]["unfinished"] == 7
+    assert [r.verdict for r in frame_log(tmp_path / "log", 0)] == [9] * 7

@@ -202,6 +202,39 @@ static void what_waits_goes_at_the_new_rate(void **state)
 	assert_int_equal(leave(MS + MS / 5), 3);
 }
 
+/* A frame of the queue that is lost has nobody behind it who would wake us for the next. */
+static void what_waits_keeps_its_delay_and_is_looked_at_in_time(void **state)
+{
+	uint32_t i;
+
+	start("--rate 8mbit --loss list:2", false);
+	for (i = 1; i <= 3; i++)
+		arrive(i, 1000, 0); /* 1 ms each */
+	mean(&next_conf, "--rate 8mbit --delay 3s");
+	direction_update(&d, &next_conf, 0);
+	assert_int_equal(leave(MS), 1);
+	assert_true(direction_next(&d) <= 3 * MS);
+	assert_int_equal(leave(2 * MS), -1);
+	assert_true(direction_next(&d) <= 3 * MS);
+	assert_int_equal(leave(3 * MS), 3);
+	arrive(4, 1000, 4 * MS);
+	assert_int_equal(leave(5 * MS + 3000 * MS - 1), -1);
+	assert_int_equal(leave(5 * MS + 3000 * MS), 4);
+}
+
+static void what_is_still_on_its_way_has_a_fate_at_the_end(void **state)
+{
+	uint32_t i;
+
+	start("--rate 8mbit --delay 5ms --duplicate 100%", true);
+	for (i = 1; i <= 5; i++)
+		arrive(i, 1000, 0);
+	direction_advance(&d, 2 * MS);
+	direction_abandon(&d);
+	assert_int_equal(counter_get(&counters->verdicts[FRAME_UNFINISHED]), 10);
+	assert_int_equal(counter_get(&counters->flight_frames), 0);
+}
+
 static void a_super_frame_that_nothing_touches_stays_whole(void **state)
 {
 	struct frame f = super_tcp4(10, 1448);
@@ -359,6 +392,8 @@ int main(void)
 		T(frames_in_flight_keep_their_delay_when_it_changes),
 		T(a_shorter_delay_lets_nothing_overtake),
 		T(what_waits_goes_at_the_new_rate),
+		T(what_waits_keeps_its_delay_and_is_looked_at_in_time),
+		T(what_is_still_on_its_way_has_a_fate_at_the_end),
 		T(a_super_frame_that_nothing_touches_stays_whole),
 		T(models_see_the_wire_frames_of_a_super_frame),
 		T(the_same_seed_and_frames_give_the_same_fates_at_any_speed),
