@@ -6,7 +6,7 @@
  */
 static const uint8_t payload_min[SEALED_TYPES] = {
 	[SEALED_FRAME] = ETH_HDR_LEN,
-	[SEALED_FRAGMENT] = 9,
+	[SEALED_FRAGMENT] = FRAGMENT_HDR_LEN + 1,
 	[SEALED_PROBE] = PROBE_LEN,
 	[SEALED_PROBE_REPLY] = PROBE_LEN,
 };
@@ -29,10 +29,9 @@ enum sealed_error sealed_load(const uint8_t *p, size_t len, struct sealed_header
 	h->session = load_be32(p + 4);
 	h->tag = load_be32(p + 8);
 	h->counter = load_be64(p + 12);
-	/* Fragments are not sent before the peer says that it reassembles them. */
-	if (h->type >= SEALED_TYPES || h->type == SEALED_FRAGMENT)
+	if (h->type >= SEALED_TYPES)
 		return SEALED_BAD_TYPE;
-	if (h->flags & ~SEALED_PARTIAL || p[3] || (h->flags && h->type != SEALED_FRAME))
+	if (h->flags & ~SEALED_PARTIAL || p[3] || (h->flags && h->type > SEALED_FRAGMENT))
 		return SEALED_BAD_FLAGS;
 	if (len < SEALED_OVERHEAD + (size_t)payload_min[h->type])
 		return SEALED_SHORT;

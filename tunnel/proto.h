@@ -23,7 +23,7 @@ enum sealed_type {
 	SEALED_TYPES
 };
 
-#define SEALED_PARTIAL 0x01 /* flag: the inner TCP or UDP checksum is partial */
+#define SEALED_PARTIAL 0x01 /* flag of frames and fragments: the inner checksum is partial */
 
 /* A sealed datagram's header, in the clear and authenticated; fields are big-endian on the wire. */
 #define SEALED_HDR_LEN	20
@@ -53,6 +53,21 @@ struct probe {
 	uint64_t received; /* distinct packets received under it */
 };
 
+/*
+ * In front of a fragment's bytes. All fragments of a frame travel under one
+ * session and have the same tag and flags. They are of one length, so that
+ * they make one train; what the last one has beyond the frame's end is padding.
+ */
+#define FRAGMENT_HDR_LEN 8
+#define FRAGMENT_PAD_MAX 255   /* less than the number of fragments, which are 131 at most */
+#define FRAGMENTED_MAX	 65535 /* longest frame that can be sent in fragments */
+
+struct fragment {
+	uint32_t id;	 /* of the frame, per sender's worker */
+	uint16_t offset; /* of the bytes that follow, in the frame */
+	uint16_t total;	 /* bytes of the frame */
+};
+
 _Static_assert(SEALED_OVERHEAD == 36,
 	       "inner MTU 1422 on a 1500-byte IPv4 path: 1500 - 28 - 36 - 14");
 
@@ -69,6 +84,20 @@ _Static_assert(SEALED_OVERHEAD == 36,
 /* Control messages: length (32 bits), then that many bytes of JSON. */
 #define CONTROL_HEADER_LEN  4
 #define CONTROL_MESSAGE_MAX 65536
+
+static inline void fragment_store(uint8_t *p, const struct fragment *f)
+{
+	store_be32(p, f->id);
+	store_be16(p + 4, f->offset);
+	store_be16(p + 6, f->total);
+}
+
+static inline void fragment_load(const uint8_t *p, struct fragment *f)
+{
+	f->id = load_be32(p);
+	f->offset = load_be16(p + 4);
+	f->total = load_be16(p + 6);
+}
 
 static inline void sealed_store(uint8_t *p, const struct sealed_header *h)
 {

@@ -123,26 +123,27 @@ static void only_version_1_is_read(void **state)
 }
 
 /* Fragments have a number, but nobody sends them yet. */
-static void only_frames_probes_and_replies_are_read(void **state)
+static void only_frames_fragments_probes_and_replies_are_read(void **state)
 {
 	uint8_t type;
 
 	for (type = 0; type < 16; type++) {
 		valid(type);
-		expect(LONGEST, type == 0 || type == 2 || type == 3 ? SEALED_OK : SEALED_BAD_TYPE);
+		expect(LONGEST, type < 4 ? SEALED_OK : SEALED_BAD_TYPE);
 	}
 }
 
-static void only_the_partial_flag_is_known_and_only_in_frames(void **state)
+static void only_the_partial_flag_is_known_and_only_in_frames_and_fragments(void **state)
 {
-	static const uint8_t types[] = {SEALED_FRAME, SEALED_PROBE, SEALED_PROBE_REPLY};
+	static const uint8_t types[] = {SEALED_FRAME, SEALED_FRAGMENT, SEALED_PROBE,
+					SEALED_PROBE_REPLY};
 	int flags;
 	size_t i;
 
 	for (i = 0; i < sizeof(types); i++)
 		for (flags = 0; flags < 256; flags++) {
 			valid(types[i])[1] = (uint8_t)flags;
-			expect(LONGEST, flags == 0 || (flags == 1 && types[i] == SEALED_FRAME)
+			expect(LONGEST, flags == 0 || (flags == 1 && types[i] < SEALED_PROBE)
 						? SEALED_OK
 						: SEALED_BAD_FLAGS);
 		}
@@ -168,6 +169,9 @@ static void each_type_has_its_shortest_payload(void **state)
 	expect(36 + 23, SEALED_SHORT);
 	expect(36 + 24, SEALED_OK);
 	expect(LONGEST, SEALED_OK); /* padded, to find out the path's MTU */
+	valid(SEALED_FRAGMENT);
+	expect(36 + 8, SEALED_SHORT);
+	expect(36 + 9, SEALED_OK);
 	valid(SEALED_PROBE_REPLY);
 	expect(36 + 23, SEALED_SHORT);
 	expect(36 + 24, SEALED_OK);
@@ -216,6 +220,19 @@ static void a_probe_has_these_bytes(void **state)
 	assert_memory_equal(&back, &probe, sizeof(back));
 }
 
+static void a_fragment_has_these_bytes(void **state)
+{
+	static const uint8_t golden[FRAGMENT_HDR_LEN] = {0x89, 0xab, 0xcd, 0xef,
+							 0x02, 0xf5, 0x05, 0xea};
+	struct fragment f = {0x89abcdef, 757, 1514}, back;
+	uint8_t header[FRAGMENT_HDR_LEN];
+
+	fragment_store(header, &f);
+	assert_memory_equal(header, golden, sizeof(golden));
+	fragment_load(golden, &back);
+	assert_true(back.id == f.id && back.offset == f.offset && back.total == f.total);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,13 +240,14 @@ int main(void)
 		cmocka_unit_test(each_type_has_its_own_first_byte),
 		cmocka_unit_test(what_cannot_hold_header_and_tag_is_short_whatever_it_says),
 		cmocka_unit_test(only_version_1_is_read),
-		cmocka_unit_test(only_frames_probes_and_replies_are_read),
-		cmocka_unit_test(only_the_partial_flag_is_known_and_only_in_frames),
+		cmocka_unit_test(only_frames_fragments_probes_and_replies_are_read),
+		cmocka_unit_test(only_the_partial_flag_is_known_and_only_in_frames_and_fragments),
 		cmocka_unit_test(the_reserved_byte_is_zero),
 		cmocka_unit_test(each_type_has_its_shortest_payload),
 		cmocka_unit_test(the_first_rule_that_is_broken_is_told),
 		cmocka_unit_test(worker_session_tag_and_counter_may_have_any_value),
 		cmocka_unit_test(a_probe_has_these_bytes),
+		cmocka_unit_test(a_fragment_has_these_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
