@@ -291,6 +291,9 @@ static int call_peer_trust(void *ctx, const char *value, struct err *e)
 }
 
 static const char *const outer_names[] = {"sealed", "capsulator", NULL};
+/* Names of enum conf_oversize. */
+const char *const conf_oversize_names[] = {"fragment", "hint", "drop", NULL};
+static const char *const tos_names[] = {"copy", "off", NULL};
 static const char *const port_kinds[] = {"packet", "tap", NULL};
 
 #define CONF(field) offsetof(struct conf, field)
@@ -337,10 +340,21 @@ static const struct opt tunnel_table[] = {
 	{"dead-after", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "3s",
 	 .offset = CONF(dead_after_ns), .min = 1000000000ull, .max = 600000000000ull,
 	 .help = "sealed: a peer is down when no probe came back for TIME"},
-	{"TCP and MTU, applied when frames leave the tunnel", .type = OPT_HEADING},
+	{"TCP, MTU and class", .type = OPT_HEADING},
 	{"mtu", 'm', .type = OPT_CALL, .arg = "N|auto|off", .deflt = "auto", .call = call_mtu,
 	 .help = "clamp the MSS of SYNs to N - 40 (IPv4) or N - 60 (IPv6); never raised; auto: what fits "
-		 "the tunnel interface without fragments"},
+		 "the path to each far end now without fragments, in both directions"},
+	{"oversize", 0, .type = OPT_CHOICE, .arg = "WHAT", .deflt = "fragment",
+	 .offset = CONF(tag_defaults.oversize), .choices = conf_oversize_names,
+	 .help = "frames that the path does not carry whole: fragment: they travel in fragments; hint: their "
+		 "senders are told by ICMP besides; drop: those whose senders are told are dropped"},
+	{"mtu-raise", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "600s",
+	 .offset = CONF(mtu_raise_ns), .min = 1000000000ull, .max = 86400000000000ull,
+	 .help = "sealed: look for a larger path MTU every TIME"},
+	{"tos", 0, .type = OPT_CHOICE, .arg = "HOW", .deflt = "copy", .offset = CONF(tos),
+	 .choices = tos_names,
+	 .help = "sealed: copy: DSCP and ECN of a frame are also its outer packet's, and congestion on the "
+		 "path is told to the receiver (RFC 6040); off: outer packets have none"},
 	{"wscale", 'w', .type = OPT_CALL, .arg = "N|off", .deflt = "off", .call = call_wscale,
 	 .help = "write window scale N where a SYN carries the option. Hazard: the host that sent it goes "
 		 "on scaling by its own number"},
@@ -392,6 +406,8 @@ static const struct opt tag_table[] = {
 	 .max = STORM_MAX},
 	{"max-macs", .type = OPT_COUNT, .offset = offsetof(struct conf_tag, max_macs), .min = 1,
 	 .max = 1000000},
+	{"oversize", .type = OPT_CHOICE, .offset = offsetof(struct conf_tag, oversize),
+	 .choices = conf_oversize_names},
 	{0},
 };
 
@@ -448,7 +464,8 @@ static void *open_peer(void *ctx, const char *instance, struct err *e)
 }
 
 /* What a [tag] section leaves open comes from [tunnel], wherever that stands: marked until then. */
-static const struct conf_tag tag_unset = {.mtu = MTU_OFF - 1,
+static const struct conf_tag tag_unset = {.oversize = -1,
+					  .mtu = MTU_OFF - 1,
 					  .wscale = WSCALE_OFF - 1,
 					  .storm_limit = UINT64_MAX,
 					  .max_macs = UINT64_MAX};
@@ -498,6 +515,8 @@ static void inherit_tags(struct conf *c)
 			t->storm_limit = d->storm_limit;
 		if (t->max_macs == tag_unset.max_macs)
 			t->max_macs = d->max_macs;
+		if (t->oversize == tag_unset.oversize)
+			t->oversize = d->oversize;
 	}
 }
 

@@ -28,6 +28,16 @@
 
 enum conf_outer { CONF_OUTER_SEALED, CONF_OUTER_CAPSULATOR };
 
+/* What outer packets' class and congestion marks have to do with inner ones. */
+enum conf_tos { CONF_TOS_COPY, CONF_TOS_OFF };
+
+/* What becomes of frames that the path does not carry whole. */
+enum conf_oversize {
+	CONF_OVERSIZE_FRAGMENT, /* they are sent in fragments */
+	CONF_OVERSIZE_HINT,	/* …and their senders are told, if they asked not to fragment */
+	CONF_OVERSIZE_DROP,	/* those whose senders are told are not sent */
+};
+
 enum conf_port_kind { CONF_PORT_PACKET, CONF_PORT_TAP };
 
 /* Fast paths that --without turns off. */
@@ -62,6 +72,7 @@ struct conf_tag {
 	int wscale;	      /* 0…14, WSCALE_OFF */
 	uint64_t storm_limit; /* flooded frames a second from one source; 0: none pass */
 	uint64_t max_macs;    /* learnt behind one port or peer */
+	int oversize;	      /* enum conf_oversize */
 };
 
 struct conf {
@@ -77,6 +88,8 @@ struct conf {
 	uint64_t rekey_after_ns;
 	uint64_t rekey_after_packets;
 	uint64_t dead_after_ns;
+	uint64_t mtu_raise_ns;		      /* a larger path MTU is looked for after this */
+	int tos;			      /* enum conf_tos */
 	struct fingerprint trusts[PEERS_MAX]; /* of --trust, in the order given */
 	unsigned n_trusts;
 	int outer; /* enum conf_outer */
@@ -97,6 +110,7 @@ struct conf {
 
 int conf_load(struct conf *c, int argc, char **argv, struct err *e);
 const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag);
+extern const char *const conf_oversize_names[];
 void conf_release(struct conf *c);
 void conf_help(void);
 

@@ -624,17 +624,6 @@ void control_rebind(struct control *k)
 		log_error("%s", e.text);
 }
 
-/* The smallest inner MTU, in bytes, of ours and all connected peers'. */
-uint32_t control_smallest_mtu(const struct control *k, uint32_t ours)
-{
-	unsigned i;
-
-	for (i = 0; i < k->n_links; i++)
-		if (k->links[i].session_ns && k->links[i].mtu >= MTU_MIN && k->links[i].mtu < ours)
-			ours = k->links[i].mtu;
-	return ours;
-}
-
 /* ---- beginning and end ---- */
 
 /*

@@ -111,7 +111,9 @@ struct link {
 	uint64_t rekeys;
 	bool called_by_us; /* who made the current connection */
 	char site[64], program[32], error[400];
-	uint32_t mtu;			    /* inner MTU it advertises */
+	uint32_t mtu_said;		    /* to it, as what fits on our way there */
+	uint32_t mtu_logged;		    /* path MTU, when its search had last ended */
+	uint64_t holes;			    /* of paths, that were logged */
 	unsigned workers;		    /* it has */
 	struct fingerprint mesh[PEERS_MAX]; /* peers it has up */
 	unsigned n_mesh;
@@ -145,7 +147,6 @@ void control_link_error(struct link *l, const char *why);
 void control_rekey(struct link *l);
 int control_listen(struct control *c, struct err *e);
 void control_rebind(struct control *c);
-uint32_t control_smallest_mtu(const struct control *c, uint32_t ours);
 
 /* control_tls.c: TLS contexts, pins, keys */
 int control_tls_init(struct control *c, struct err *e);
@@ -157,6 +158,7 @@ bool control_tls_export(struct conn *c, bool from_caller, unsigned worker,
 void control_say_hello(struct conn *c);
 bool control_take(struct conn *c, const json_t *message, struct err *e);
 void control_say_peers(struct control *c);
+void control_say_mtu(struct link *l);
 
 /* control_watch.c: liveness, rekeying, the mesh, status */
 void control_watch_start(struct control *c);

@@ -5,6 +5,7 @@
  *   hello   who we are, what we offer, the session we choose to receive under
  *   ready   we have installed that session: you may send under it
  *   peers   whom we have up, after each change
+ *   mtu     what fits on our way to you now, after each change
  *   rekey   please call again: we need new keys
  *   bye     this connection ends, and why; "shutdown" ends its sessions too
  *   error   why we refuse you
@@ -14,7 +15,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "tunnel/tunnel.h"
+#include "tunnel/mtu.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -83,12 +84,13 @@ void control_say_hello(struct conn *c)
 	struct tunnel *t = c->control->tunnel;
 
 	c->rx_id = session_choose_id(&t->sessions);
+	c->link->mtu_said = mtu_inner(t, c->link->peer);
 	control_send(c, json_pack("{s:s, s:i, s:s, s:s, s:I, s:i, s:o, s:o, s:I, s:b, s:o}", "type",
 				  "hello", "version", PROTO_VERSION, "program", LONGHAUL_VERSION,
 				  "site", t->conf->site ? t->conf->site : "", "session",
 				  (json_int_t)c->rx_id, "workers", (int)t->n_workers, "tags",
 				  tags_offered(t, c->link->peer), "ciphers",
-				  ciphers_offered(t->conf), "mtu", (json_int_t)tunnel_inner_mtu(t),
+				  ciphers_offered(t->conf), "mtu", (json_int_t)c->link->mtu_said,
 				  "partial", !(t->conf->without & WITHOUT_PARTIAL), "peers",
 				  peers_up(c->control)));
 }
@@ -102,6 +104,25 @@ void control_say_peers(struct control *k)
 		if (k->links[i].current)
 			control_send(k->links[i].current, json_pack("{s:s, s:o}", "type", "peers",
 								    "peers", peers_up(k)));
+}
+
+/* Tells a peer what fits on our way to it, if that is news. */
+void control_say_mtu(struct link *l)
+{
+	uint32_t mtu = l->peer->inner_mtu;
+
+	if (!l->current || mtu == l->mtu_said)
+		return;
+	l->mtu_said = mtu;
+	control_send(l->current, json_pack("{s:s, s:I}", "type", "mtu", "mtu", (json_int_t)mtu));
+}
+
+/* Takes what a peer says of its way to us: what no host would say is not believed. */
+static void take_mtu(struct link *l, const json_t *m)
+{
+	json_int_t mtu = json_integer_value(json_object_get(m, "mtu"));
+
+	atomic_store(&l->peer->mtu_back, mtu >= MTU_MIN && mtu <= UINT16_MAX ? (uint32_t)mtu : 0);
 }
 
 static void take_mesh(struct link *l, const json_t *peers)
@@ -264,7 +285,7 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 	copy_text(l->site, sizeof(l->site), text_of(m, "site"));
 	copy_text(l->program, sizeof(l->program), text_of(m, "program"));
 	l->workers = (unsigned)workers;
-	l->mtu = (uint32_t)json_integer_value(json_object_get(m, "mtu"));
+	take_mtu(l, m);
 	take_mesh(l, json_object_get(m, "peers"));
 	c->state = CONN_READY;
 	c->acked = true;
@@ -315,6 +336,8 @@ bool control_take(struct conn *c, const json_t *m, struct err *e)
 		return refuse(c, e, "a message before keys were agreed");
 	if (!strcmp(type, "peers"))
 		take_mesh(c->link, json_object_get(m, "peers"));
+	else if (!strcmp(type, "mtu"))
+		take_mtu(c->link, m);
 	else if (!strcmp(type, "rekey") && c->link->current == c)
 		control_rekey(c->link);
 	return true; /* what a newer version may say besides is passed over */

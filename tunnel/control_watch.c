@@ -4,7 +4,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "tunnel/tunnel.h"
+#include "tunnel/mtu.h"
 
 #include <string.h>
 
@@ -79,7 +79,7 @@ void control_link_up(struct conn *c)
 	if (!c->tags)
 		log_warning("peer %s: no tag in common; nothing is bridged with it",
 			    l->peer->conf->name);
-	tunnel_mtu_changed(k->tunnel);
+	mtu_changed(k->tunnel);
 	if (old) {
 		control_send(old, json_pack("{s:s, s:s}", "type", "bye", "reason", "replaced"));
 		control_close(old, NULL);
@@ -192,6 +192,31 @@ static void watch_mesh(struct link *l, uint64_t now)
 	l->missing = missing;
 }
 
+/* What the path carries: tells hosts, peers and people when it is another size. */
+static void watch_mtu(struct link *l)
+{
+	struct tunnel *t = l->control->tunnel;
+	uint32_t path = peer_path_mtu(l->peer, t->n_workers);
+	enum pmtu_state state = peer_path_state(l->peer, t->n_workers);
+	uint64_t holes = peer_path_holes(l->peer, t->n_workers);
+
+	if (mtu_inner(t, l->peer) != l->peer->inner_mtu)
+		mtu_changed(t);
+	control_say_mtu(l);
+	if (holes != l->holes)
+		log_warning(
+			"peer %s: packets of %u bytes do not pass any more; looking for what does",
+			l->peer->conf->name, l->mtu_logged);
+	l->holes = holes;
+	if (state < PMTU_COMPLETE || path == l->mtu_logged)
+		return;
+	l->mtu_logged = path;
+	log_write(state == PMTU_ERROR ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		  "peer %s: path MTU is %u: inner packets of up to %u bytes go in one piece%s",
+		  l->peer->conf->name, path, l->peer->inner_mtu,
+		  state == PMTU_ERROR ? "; that is less than any path should carry" : "");
+}
+
 static void tick(void *ctx)
 {
 	struct control *k = ctx;
@@ -203,6 +228,7 @@ static void tick(void *ctx)
 		watch_keys(&k->links[i], now);
 		watch_life(&k->links[i], now);
 		watch_mesh(&k->links[i], now);
+		watch_mtu(&k->links[i]);
 	}
 	for (i = 0; i < SESSION_SLOTS; i++)
 		if (table->slots[i] && table->slots[i]->erase_ns && table->slots[i]->erase_ns < now)
@@ -273,9 +299,17 @@ json_t *control_status(struct control *k, unsigned peer, uint64_t now)
 	uint64_t highest, received;
 	struct endpoint to;
 	unsigned socket;
+	uint32_t path;
 
 	sum_received(l, &highest, &received);
 	json_object_set_new(o, "loss_in", loss(highest, received));
+	path = peer_path_mtu(p, k->tunnel->n_workers);
+	json_object_set_new(o, "path_mtu", path ? json_integer(path) : json_null());
+	json_object_set_new(
+		o, "path_mtu_state",
+		json_string(pmtu_state_names[peer_path_state(p, k->tunnel->n_workers)]));
+	json_object_set_new(o, "path_mtu_lowered",
+			    json_integer((json_int_t)peer_path_holes(p, k->tunnel->n_workers)));
 	json_object_set_new(o, "state",
 			    json_string(l->up		? "up"
 					: l->session_ns ? "probing"

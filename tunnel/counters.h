@@ -47,7 +47,14 @@
 	X(sealed_worker, "sealed datagram of a worker that the peer does not have")               \
 	X(sealed_replay, "sealed datagram that was received before, or is older than the window") \
 	X(sealed_auth, "sealed datagram that was not sealed by the peer: forged or damaged")      \
-	X(sealed_tag, "sealed frame with a tag that is not bridged here for that peer")
+	X(sealed_tag, "sealed frame with a tag that is not bridged here for that peer")           \
+	X(fragment_malformed, "fragment of an impossible frame, or beyond its end")               \
+	X(fragment_duplicate, "fragment whose bytes were there already")                          \
+	X(fragment_overlap, "frame given up: two of its fragments overlap")                       \
+	X(fragment_inconsistent, "frame given up: its fragments contradict each other")           \
+	X(fragment_full, "frame given up: the peer has too many incomplete ones")                 \
+	X(fragment_timeout, "frame given up: not all of its fragments came in time")              \
+	X(congestion, "marked as congested on the path, and its sender knows no marks (RFC 6040)")
 
 enum drop {
 #define X(name, text) DROP_##name,
@@ -68,10 +75,11 @@ struct side_counters {
 };
 
 struct tag_counters {
-	counter syns;		/* SYN and SYN/ACK read on decapsulation */
-	counter mss_clamped;	/* …whose MSS was lowered */
-	counter wscale_written; /* …whose window scale was changed */
-	counter malformed;	/* …whose headers or options cannot be */
+	counter syns;		 /* SYN and SYN/ACK read on decapsulation */
+	counter mss_clamped;	 /* …whose MSS was lowered */
+	counter mss_clamped_out; /* the same of SYNs that came in a port */
+	counter wscale_written;	 /* …whose window scale was changed */
+	counter malformed;	 /* …whose headers or options cannot be */
 };
 
 /* One worker's; only that worker writes. */
@@ -80,9 +88,10 @@ struct counters {
 	struct side_counters ports[PORTS_MAX];
 	struct side_counters peers[PEERS_MAX];
 	struct tag_counters tags[TAGS_MAX];
-	counter outer_fragmented; /* sent in several outer packets, by the kernel */
-	counter flooded;	  /* frames sent to every port or peer of the tag */
-	counter unlearnt;	  /* source not learnt because of max_macs */
+	counter outer_fragmented;  /* sent in several outer packets; by the kernel: capsulator */
+	counter outer_reassembled; /* frames put together from fragments */
+	counter flooded;	   /* frames sent to every port or peer of the tag */
+	counter unlearnt;	   /* source not learnt because of max_macs */
 	/* Dropped by the kernel because we did not read in time; copied from it once a second. */
 	counter port_overruns[PORTS_MAX];
 	counter outer_overruns;

@@ -59,7 +59,8 @@ struct outer_ops {
 	 * Splits a frame and queues its wire frames for a set of peers. The
 	 * frame must stay until flush().
 	 */
-	void (*send)(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f);
+	void (*send)(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f,
+		     const struct packet *p);
 	void (*flush)(struct outer *o);
 	/* Whether a frame seen on a border port is one of the tunnel's own packets. */
 	bool (*is_own)(const struct tunnel *t, const struct frame *f, const struct packet *p);
@@ -71,7 +72,7 @@ struct outer_ops {
 	uint64_t (*kernel_drops)(const struct outer *o);
 };
 
-#define OUTER_TICK_NS (250 * 1000000ull)
+#define OUTER_TICK_NS (50 * 1000000ull)
 
 extern const struct outer_ops outer_capsulator, outer_sealed;
 

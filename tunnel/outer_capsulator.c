@@ -208,7 +208,8 @@ static void queue_segment(struct capsulator *p, uint32_t tag, const struct peer 
 	counter_add(&c->outer_fragmented, packet > p->outer.tunnel->interface_mtu);
 }
 
-static void capsulator_send(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f)
+static void capsulator_send(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f,
+			    const struct packet *layers)
 {
 	struct tunnel *t = o->tunnel;
 	struct gso_split split;

@@ -6,8 +6,8 @@
  * Every worker has two sockets: its share of the listening port, which a
  * socket filter steers by the sender's worker, and a port of its own to send
  * from. sealed_send.c splits, seals and sends; sealed_receive.c receives and
- * opens. Keys come from the control connections (control.c); without them
- * nothing is sent and nothing is believed.
+ * opens; sealed_probe.c looks after the paths. Keys come from the control connections (control.c);
+ * without them nothing is sent and nothing is believed.
  */
 #include "tunnel/sealed.h"
 
@@ -51,11 +51,14 @@ static int open_socket(const struct tunnel *t, int family, bool listening, struc
 		at.in6.sin6_port = 0;
 	else
 		sock_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	/* DF, and no belief in ICMP: anybody can send it, and many paths filter it. */
 	if (family == AF_INET6) {
 		sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-		sock_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+		sock_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+		sock_set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
 	}
-	sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+	sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+	sock_set(fd, IPPROTO_IP, IP_RECVTOS, 1);
 	sock_large_buffers(fd);
 	if (!(t->conf->without & WITHOUT_UDP_GRO) && sock_set(fd, IPPROTO_UDP, UDP_GRO, 1))
 		log_info("the kernel has no UDP_GRO; datagrams are received one by one");
@@ -95,6 +98,8 @@ static void sealed_close(struct outer *o)
 	for (i = 0; i < OUTER_SOCKETS; i++)
 		if (o->fds[i] >= 0)
 			close(o->fds[i]);
+	for (i = 0; i < PEERS_MAX; i++)
+		reassembly_free(s->reassembly[i]);
 	if (s->arena)
 		munmap(s->arena, (size_t)TRAINS * TRAIN_BUFFER);
 	free(s);

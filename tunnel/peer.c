@@ -22,10 +22,17 @@
 /* Prepares a peer. Returns 0 or -ENOMEM. */
 int peer_init(struct peer *p, const struct conf_peer *conf, unsigned index)
 {
+	unsigned i;
+
 	memset(p, 0, sizeof(*p));
 	p->index = index;
 	p->conf = conf;
 	pthread_mutex_init(&p->places_lock, NULL);
+	for (i = 0; i < WORKERS_MAX; i++) {
+		pthread_mutex_init(&p->paths[i].lock, NULL);
+		p->paths[i].usable = PMTU_BASE_IPV4;
+		p->paths[i].headers = UDP_IPV6_HDR;
+	}
 	p->places = calloc(1, sizeof(*p->places));
 	return p->places ? 0 : -ENOMEM;
 }
@@ -38,9 +45,13 @@ static void free_places(struct rcu_head *head)
 /* Frees what a peer holds. No worker runs any more. */
 void peer_release(struct peer *p)
 {
+	unsigned i;
+
 	tx_session_free(p->tx);
 	free(p->places);
 	pthread_mutex_destroy(&p->places_lock);
+	for (i = 0; i < WORKERS_MAX; i++)
+		pthread_mutex_destroy(&p->paths[i].lock);
 	p->tx = NULL;
 	p->places = NULL;
 }
@@ -208,6 +219,127 @@ void peer_probe_echoed(struct peer *p, unsigned worker, const struct probe *repl
 	atomic_store(&path->last_rtt_ns, rtt);
 	atomic_store(&path->highest, reply->highest);
 	atomic_store(&path->received, reply->received);
+}
+
+/* Copies out what others read of a path's MTU. Under its lock. */
+static void publish(struct path *path)
+{
+	const struct pmtu *m = &path->pmtu;
+	bool known = m->state != PMTU_DISABLED;
+
+	atomic_store(&path->usable, known ? m->usable : PMTU_BASE_IPV4);
+	atomic_store(&path->mtu, known ? m->mtu : 0);
+	atomic_store(&path->holes, m->holes);
+	atomic_store(&path->mtu_state, (uint8_t)m->state);
+}
+
+/* One of our workers has keys and knows a place to send to: its path's MTU is to be found out, anew
+ * if it is another host. The path's worker. */
+void peer_path_begins(struct path *path, const struct endpoint *to, uint64_t raise_ns,
+		      uint32_t interface_mtu)
+{
+	bool ipv4 = endpoint_is_ipv4(to);
+
+	pthread_mutex_lock(&path->lock);
+	if (path->pmtu.state == PMTU_DISABLED || !endpoint_same_host(&path->place, to)) {
+		path->place = *to;
+		path->pmtu.raise_period_ns = raise_ns;
+		atomic_store(&path->headers, ipv4 ? UDP_IPV4_HDR : UDP_IPV6_HDR);
+		pmtu_start(&path->pmtu, !ipv4, interface_mtu);
+		publish(path);
+	}
+	pthread_mutex_unlock(&path->lock);
+}
+
+/* …and when there are no keys any more, or no place. */
+void peer_path_ends(struct path *path)
+{
+	pthread_mutex_lock(&path->lock);
+	pmtu_stop(&path->pmtu);
+	publish(path);
+	pthread_mutex_unlock(&path->lock);
+}
+
+/*
+ * Looks after a path's MTU. The path's worker.
+ * @mark: what a probe will bear, if one is to be sent now
+ * Returns the size of the packet to send, 0: none.
+ */
+uint32_t peer_path_poll(struct path *path, uint32_t interface_mtu, uint64_t mark, uint64_t now_ns)
+{
+	struct pmtu_view view = {
+		.now_ns = now_ns,
+		.rtt_ns = atomic_load(&path->rtt_ns),
+		.jitter_ns = atomic_load(&path->jitter_ns),
+		.heard_ns = atomic_load(&path->echo_ns),
+		.large = counter_get(&path->large),
+	};
+	uint32_t size;
+
+	pthread_mutex_lock(&path->lock);
+	pmtu_set_max(&path->pmtu, interface_mtu);
+	size = pmtu_poll(&path->pmtu, &view);
+	if (size)
+		pmtu_sent(&path->pmtu, mark, now_ns);
+	publish(path);
+	pthread_mutex_unlock(&path->lock);
+	return size;
+}
+
+/* A reply bears @mark. Any worker. Returns whether it is of a probe of the path's MTU. */
+bool peer_path_acked(struct path *path, uint64_t mark, uint64_t now_ns)
+{
+	bool known;
+
+	pthread_mutex_lock(&path->lock);
+	known = pmtu_acked(&path->pmtu, mark, now_ns);
+	publish(path);
+	pthread_mutex_unlock(&path->lock);
+	return known;
+}
+
+/* The least of our workers' path MTUs; 0 until each is known to carry anything. */
+uint32_t peer_path_mtu(const struct peer *p, unsigned n_workers)
+{
+	uint32_t least = UINT32_MAX, mtu;
+	unsigned i;
+
+	for (i = 0; i < n_workers; i++) {
+		mtu = atomic_load(&p->paths[i].mtu);
+		least = mtu < least ? mtu : least;
+	}
+	return least;
+}
+
+/* What our workers are doing about it: the first of the states that any is in, but an error before
+ * all. */
+enum pmtu_state peer_path_state(const struct peer *p, unsigned n_workers)
+{
+	uint8_t first = PMTU_ERROR, state;
+	unsigned i, settled = 0;
+
+	for (i = 0; i < n_workers; i++) {
+		state = atomic_load(&p->paths[i].mtu_state);
+		first = state < first ? state : first;
+		settled += state >= PMTU_COMPLETE;
+	}
+	for (i = 0; settled == n_workers && i < n_workers; i++)
+		if (atomic_load(&p->paths[i].mtu_state) == PMTU_ERROR)
+			return PMTU_ERROR;
+	return (enum pmtu_state)first;
+}
+
+/* How often a path's MTU was found not to pass any more, the most of our workers. */
+uint64_t peer_path_holes(const struct peer *p, unsigned n_workers)
+{
+	uint64_t most = 0, holes;
+	unsigned i;
+
+	for (i = 0; i < n_workers; i++) {
+		holes = atomic_load(&p->paths[i].holes);
+		most = holes > most ? holes : most;
+	}
+	return most;
 }
 
 /* A peer is up when a probe came back lately on each of our workers' 5-tuples. */

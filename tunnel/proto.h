@@ -73,6 +73,10 @@ _Static_assert(SEALED_OVERHEAD == 36,
 
 #define WORKERS_MAX 64
 
+/* Bytes of IP and UDP around a sealed datagram. */
+#define UDP_IPV4_HDR 28
+#define UDP_IPV6_HDR 48
+
 /* Bounds of one key's use: RFC 9001 appendix B.1 allows AES-GCM 2^28 packets of this length. */
 #define SESSION_PACKETS_MAX (1ull << 28)
 /* New keys are asked for this many packets before a key's end, whatever is configured: agreeing

@@ -7,14 +7,18 @@
  * send buffer, behind its header. Datagrams of one size for one peer that
  * follow one another make a train; the kernel cuts it up again (UDP_SEGMENT),
  * so that a super-frame costs one system call's share and one walk through
- * the stack. Only a train's last datagram may be shorter; what exceeds the
- * link's MTU travels alone and is fragmented by the kernel.
+ * the stack. Only a train's last datagram may be shorter.
+ *
+ * A wire frame that the path does not carry whole is sealed in fragments of
+ * one length, so that they travel in one train, and those of the next frame of
+ * that length with them: the last fragment is padded. Nothing that leaves here
+ * is ever fragmented by IP; DF is set.
  */
 #include "tunnel/sealed.h"
 
-#include "lib/clock.h"
 #include "lib/log.h"
 #include "tunnel/control.h"
+#include "tunnel/tos.h"
 #include "tunnel/tunnel.h"
 
 #include <errno.h>
@@ -32,24 +36,76 @@ static void count_send_error(struct outer *o, const struct train *tr, uint32_t f
 	counter_add(&out->bytes, -inner);
 }
 
+/* One datagram of a train could not be sent. A frame is lost with its first fragment that is: @lost
+ * is where the last one that was counted begins. */
+static void count_lost(struct outer *o, const struct train *tr, uint32_t datagram, uint32_t *lost,
+		       int error)
+{
+	uint32_t at = datagram;
+
+	while (at && !tr->begins[at])
+		at--;
+	if (tr->probe || at == *lost)
+		return;
+	*lost = at;
+	count_send_error(o, tr, 1, tr->begins[at], error);
+}
+
+/* Ancillary data of a train: where it is cut, and its class. */
+struct train_control {
+	_Alignas(struct cmsghdr)
+		uint8_t bytes[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(int))];
+	size_t len;
+};
+
+static void add_control(struct train_control *c, int level, int type, const void *value, size_t len)
+{
+	struct cmsghdr *m = (struct cmsghdr *)(c->bytes + c->len);
+
+	m->cmsg_level = level;
+	m->cmsg_type = type;
+	m->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(m), value, len);
+	c->len += CMSG_SPACE(len);
+}
+
+static void add_class(struct train_control *c, const struct train *tr)
+{
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&tr->to.ss;
+	bool ipv4 = in6->sin6_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
+	int tos = tr->tos;
+
+	if (tos)
+		add_control(c, ipv4 ? IPPROTO_IP : IPPROTO_IPV6, ipv4 ? IP_TOS : IPV6_TCLASS, &tos,
+			    sizeof(tos));
+}
+
+static struct msghdr message_of(struct train *tr, struct iovec *iov, struct train_control *c)
+{
+	return (struct msghdr){.msg_name = &tr->to.ss,
+			       .msg_namelen = tr->to.len,
+			       .msg_iov = iov,
+			       .msg_iovlen = 1,
+			       .msg_control = c->len ? c->bytes : NULL,
+			       .msg_controllen = c->len};
+}
+
 /* Sends a train's datagrams one by one: for kernels, peers and sizes that UDP_SEGMENT does not
  * serve. */
 static void send_singly(struct outer *o, struct train *tr)
 {
 	struct mmsghdr msgs[TRAIN_DATAGRAMS] = {0};
 	struct iovec iovs[TRAIN_DATAGRAMS];
-	uint32_t i, done = 0, at = 0;
-	bool frames = tr->frames; /* a train is of frames or of probes */
+	struct train_control control = {0};
+	uint32_t i, done = 0, at = 0, lost = UINT32_MAX;
 	int n;
 
+	add_class(&control, tr);
 	for (i = 0; i < tr->count; i++, at += tr->size) {
 		uint32_t len = tr->len - at < tr->size ? tr->len - at : tr->size;
 
 		iovs[i] = (struct iovec){tr->bytes + at, len};
-		msgs[i].msg_hdr = (struct msghdr){.msg_name = &tr->to.ss,
-						  .msg_namelen = tr->to.len,
-						  .msg_iov = &iovs[i],
-						  .msg_iovlen = 1};
+		msgs[i].msg_hdr = message_of(tr, &iovs[i], &control);
 	}
 	while (done < tr->count) {
 		n = sendmmsg(o->fds[tr->socket], msgs + done, tr->count - done, MSG_DONTWAIT);
@@ -59,8 +115,7 @@ static void send_singly(struct outer *o, struct train *tr)
 		}
 		if (errno == EINTR)
 			continue;
-		count_send_error(o, tr, frames, frames ? iovs[done].iov_len - SEALED_OVERHEAD : 0,
-				 errno);
+		count_lost(o, tr, done, &lost, errno);
 		done++;
 	}
 }
@@ -68,22 +123,28 @@ static void send_singly(struct outer *o, struct train *tr)
 /* Sends a train with one call. Returns 0 or -errno; nothing has been sent then. */
 static int send_segmented(struct outer *o, struct train *tr)
 {
-	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(uint16_t))] = {0};
 	struct iovec iov = {tr->bytes, tr->len};
-	struct msghdr m = {.msg_name = &tr->to.ss,
-			   .msg_namelen = tr->to.len,
-			   .msg_iov = &iov,
-			   .msg_iovlen = 1,
-			   .msg_control = control,
-			   .msg_controllen = sizeof(control)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	struct train_control control = {0};
 	uint16_t size = (uint16_t)tr->size;
+	struct msghdr m;
 
-	c->cmsg_level = IPPROTO_UDP;
-	c->cmsg_type = UDP_SEGMENT;
-	c->cmsg_len = CMSG_LEN(sizeof(size));
-	memcpy(CMSG_DATA(c), &size, sizeof(size));
+	add_control(&control, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+	add_class(&control, tr);
+	m = message_of(tr, &iov, &control);
 	return sendmsg(o->fds[tr->socket], &m, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* UDP_SEGMENT failed for a reason that lies with it, and not with the path of the moment. */
+static void turn_gso_off(struct outer *o, const struct train *tr, struct peer *p, int error)
+{
+	/* A size beyond the interface's MTU, which has just been lowered, is EINVAL too. */
+	if (error == EMSGSIZE ||
+	    tr->size + p->paths[o->worker].headers > o->tunnel->interface_mtu ||
+	    atomic_exchange(&p->gso_off, true))
+		return;
+	log_info("peer %s: UDP segmentation offload does not work on this path (%s); sending "
+		 "datagrams one by one",
+		 p->conf->name, strerror(error));
 }
 
 static void send_train(struct outer *o, struct train *tr)
@@ -100,17 +161,12 @@ static void send_train(struct outer *o, struct train *tr)
 	if (!ret)
 		return;
 	if (ret == -EIO || ret == -EINVAL || ret == -EMSGSIZE) {
-		/* EIO: no checksum offload on the way out. The others may pass when the MTU is
-		 * right again. */
-		if (ret != -EMSGSIZE && !atomic_exchange(&p->gso_off, true))
-			log_info(
-				"peer %s: UDP segmentation offload does not work on this path (%s); sending "
-				"datagrams one by one",
-				p->conf->name, strerror(-ret));
+		/* EIO: no checksum offload on the way out. */
+		turn_gso_off(o, tr, p, -ret);
 		send_singly(o, tr);
 		return;
 	}
-	count_send_error(o, tr, tr->frames, tr->inner, -ret);
+	count_send_error(o, tr, tr->frames + !tr->begins[0], tr->inner, -ret);
 }
 
 void sealed_flush(struct outer *o)
@@ -125,7 +181,8 @@ void sealed_flush(struct outer *o)
 	s->n_trains = 0;
 }
 
-static struct train *new_train(struct sealed *s, unsigned peer)
+/* An empty train for a peer. */
+struct train *sealed_new_train(struct sealed *s, unsigned peer)
 {
 	struct train *tr;
 
@@ -136,38 +193,50 @@ static struct train *new_train(struct sealed *s, unsigned peer)
 	return tr;
 }
 
-/* The train that takes a datagram of @len for a peer: the open one, or a new one. NULL: nowhere to
- * send. */
-static struct train *train_for(struct sealed *s, unsigned peer, uint32_t len)
+/* A wire frame, or several, on the way to a peer. */
+struct outgoing {
+	struct sealed *s;
+	struct peer *peer;
+	struct tx_session *tx;
+	uint32_t tag;
+	uint8_t flags, tos;
+	uint32_t room; /* of the longest datagram that the path carries */
+};
+
+/* Whether a train takes @n datagrams of @len more. */
+static bool takes(const struct train *tr, uint32_t len, uint32_t n, uint8_t tos)
 {
-	struct tunnel *t = s->outer.tunnel;
+	return !tr->closed && len <= tr->size && tos == tr->tos &&
+	       tr->count + n <= TRAIN_DATAGRAMS && tr->len + len * n <= TRAIN_BYTES;
+}
+
+/* The train that takes @n datagrams of @len, or as many as it can: the open one, or a new one.
+ * NULL: nowhere to send. */
+static struct train *train_for(const struct outgoing *g, uint32_t len, uint32_t n)
+{
+	struct sealed *s = g->s;
+	unsigned peer = g->peer->index, socket;
 	struct train *tr = s->open_train[peer] == NO_TRAIN ? NULL : &s->trains[s->open_train[peer]];
 	struct endpoint to;
-	unsigned socket, headers;
 
-	if (tr && !tr->closed && len <= tr->size && tr->count < TRAIN_DATAGRAMS &&
-	    tr->len + len <= TRAIN_BYTES)
+	if (tr && takes(tr, len, n, g->tos))
 		return tr;
-	if (!peer_place(&t->peers[peer], s->outer.worker, &to, &socket))
+	if (!peer_place(g->peer, s->outer.worker, &to, &socket))
 		return NULL;
-	tr = new_train(s, peer);
+	tr = sealed_new_train(s, peer);
 	if (!endpoint_name(&to, s->family, &tr->to)) {
 		s->n_trains--;
 		return NULL;
 	}
-	headers = endpoint_is_ipv4(&to) ? UDP_IPV4_HDR : UDP_IPV6_HDR;
 	tr->socket = (uint8_t)socket;
+	tr->tos = g->tos;
 	tr->size = len;
-	if (len + headers > t->interface_mtu) {
-		tr->closed = true;
-		counter_add(&s->outer.counters->outer_fragmented, 1);
-	}
 	s->open_train[peer] = (uint8_t)(s->n_trains - 1);
 	return tr;
 }
 
 /* Takes the next counter of a session's key. Returns false when its limit is reached. */
-static bool take_counter(struct sealed *s, struct peer *p, struct tx_session *tx, uint64_t *number)
+bool sealed_take_counter(struct sealed *s, struct peer *p, struct tx_session *tx, uint64_t *number)
 {
 	struct tx_key *k = &tx->keys[s->outer.worker];
 
@@ -182,7 +251,7 @@ static bool take_counter(struct sealed *s, struct peer *p, struct tx_session *tx
 }
 
 /* Seals one datagram at the end of a train. Returns false if it could not be. */
-static bool append(struct sealed *s, struct train *tr, struct tx_session *tx,
+bool sealed_append(struct sealed *s, struct train *tr, struct tx_session *tx,
 		   struct sealed_header *h, const struct iovec *iov, int n_iov, uint32_t len)
 {
 	struct tx_key *k = &tx->keys[s->outer.worker];
@@ -200,126 +269,156 @@ static bool append(struct sealed *s, struct train *tr, struct tx_session *tx,
 	return true;
 }
 
-static void send_segment(struct sealed *s, struct peer *p, struct tx_session *tx, uint32_t tag,
-			 uint8_t flags, const uint8_t *hdr, const struct gso_segment *seg)
+/*
+ * Seals a datagram of @len bytes in all.
+ * @together: how many datagrams of this length go with it
+ * @frame:    bytes of the frame that begins here; 0: it began in the datagram before
+ * Returns false, counted, if it cannot be sent.
+ */
+static bool emit(const struct outgoing *g, enum sealed_type type, const struct iovec *iov,
+		 int n_iov, uint32_t len, uint32_t together, uint32_t frame)
 {
-	struct sealed_header h = {.type = SEALED_FRAME, .flags = flags, .tag = tag};
+	struct sealed_header h = {.type = (uint8_t)type, .flags = g->flags, .tag = g->tag};
+	struct sealed *s = g->s;
+	struct train *tr = train_for(g, len, together);
+
+	if (!tr) {
+		sealed_drop(&s->outer, DROP_no_session, 1);
+		return false;
+	}
+	if (!sealed_take_counter(s, g->peer, g->tx, &h.counter) ||
+	    !sealed_append(s, tr, g->tx, &h, iov, n_iov, len)) {
+		sealed_drop(&s->outer, DROP_key_exhausted, 1);
+		if (!tr->count) {
+			s->open_train[g->peer->index] = NO_TRAIN;
+			s->n_trains--;
+		}
+		return false;
+	}
+	tr->begins[tr->count - 1] = frame;
+	tr->frames += frame != 0;
+	tr->inner += frame;
+	return true;
+}
+
+/* Points @iov at some of a wire frame's bytes. Returns how many elements that takes. */
+static int slice(struct iovec *iov, const uint8_t *hdr, const struct gso_segment *seg, uint32_t at,
+		 uint32_t len)
+{
+	uint32_t from_hdr = at < seg->hdr_len ? seg->hdr_len - at : 0;
+	int n = 0;
+
+	from_hdr = from_hdr < len ? from_hdr : len;
+	if (from_hdr)
+		iov[n++] = (struct iovec){(void *)(hdr + at), from_hdr};
+	at += from_hdr;
+	if (len > from_hdr)
+		iov[n++] = (struct iovec){(void *)(seg->payload + (at - seg->hdr_len)),
+					  len - from_hdr};
+	return n;
+}
+
+/* Sends a wire frame in fragments of equal length, the last one padded. Returns false if it is
+ * lost.
+ */
+static bool send_fragments(const struct outgoing *g, const uint8_t *hdr,
+			   const struct gso_segment *seg)
+{
+	static const uint8_t padding[FRAGMENT_PAD_MAX];
+	uint32_t inner = seg->hdr_len + seg->payload_len, at, len;
+	uint32_t most = g->room - SEALED_OVERHEAD - FRAGMENT_HDR_LEN;
+	uint32_t n = (inner + most - 1) / most, piece = (inner + n - 1) / n;
+	struct fragment f = {.id = g->s->frame_id++, .total = (uint16_t)inner};
+	uint8_t bytes[FRAGMENT_HDR_LEN];
+	struct iovec iov[4] = {{bytes, sizeof(bytes)}};
+	int n_iov;
+
+	for (at = 0; at < inner; at += len) {
+		len = inner - at < piece ? inner - at : piece;
+		f.offset = (uint16_t)at;
+		fragment_store(bytes, &f);
+		n_iov = 1 + slice(iov + 1, hdr, seg, at, len);
+		if (len < piece)
+			iov[n_iov++] = (struct iovec){(void *)padding, piece - len};
+		if (!emit(g, SEALED_FRAGMENT, iov, n_iov,
+			  piece + SEALED_OVERHEAD + FRAGMENT_HDR_LEN, at ? 1 : n, at ? 0 : inner))
+			return false;
+	}
+	counter_add(&g->s->outer.counters->outer_fragmented, 1);
+	return true;
+}
+
+static void send_segment(const struct outgoing *g, const uint8_t *hdr,
+			 const struct gso_segment *seg)
+{
 	struct iovec iov[2] = {{(void *)hdr, seg->hdr_len},
 			       {(void *)seg->payload, seg->payload_len}};
 	uint32_t inner = seg->hdr_len + seg->payload_len, len = inner + SEALED_OVERHEAD;
-	struct counters *c = s->outer.counters;
-	struct train *tr;
+	struct path *path = &g->peer->paths[g->s->outer.worker];
+	struct traffic *out = &g->s->outer.counters->peers[g->peer->index].out;
+	bool whole = len <= g->room;
 
-	if (len > TRAIN_BYTES) {
-		sealed_drop(&s->outer, DROP_outer_too_big, 1);
+	if (!whole && inner > FRAGMENTED_MAX) {
+		sealed_drop(&g->s->outer, DROP_outer_too_big, 1);
 		return;
 	}
-	tr = train_for(s, p->index, len);
-	if (!tr) {
-		sealed_drop(&s->outer, DROP_no_session, 1);
+	if (!(whole ? emit(g, SEALED_FRAME, iov, 2, len, 1, inner) : send_fragments(g, hdr, seg)))
 		return;
-	}
-	if (!take_counter(s, p, tx, &h.counter) || !append(s, tr, tx, &h, iov, 2, len)) {
-		sealed_drop(&s->outer, DROP_key_exhausted, 1);
-		if (!tr->count) {
-			s->open_train[p->index] = NO_TRAIN;
-			s->n_trains--;
-		}
-		return;
-	}
-	tr->frames++;
-	tr->inner += inner;
-	counter_add(&c->peers[p->index].out.frames, 1);
-	counter_add(&c->peers[p->index].out.bytes, inner);
+	counter_add(&path->large, !whole || len > PMTU_BASE_IPV4);
+	counter_add(&out->frames, 1);
+	counter_add(&out->bytes, inner);
 }
 
-static void send_to_peer(struct sealed *s, struct peer *p, struct tx_session *tx, uint32_t tag,
-			 const struct frame *f)
+/* The longest datagram that the path of this worker carries to a peer. */
+static uint32_t room_of(const struct sealed *s, const struct peer *p)
+{
+	const struct path *path = &p->paths[s->outer.worker];
+	uint32_t usable = atomic_load_explicit(&path->usable, memory_order_relaxed);
+	uint32_t local = s->outer.tunnel->interface_mtu;
+
+	/* What the machine of the path's MTU has not heard yet counts at once. On an interface with
+	 * less than any host must take, the kernel refuses what is too long. */
+	usable = usable < local ? usable : local;
+	usable = usable > PMTU_FLOOR_IPV4 ? usable : PMTU_FLOOR_IPV4;
+	return usable - atomic_load_explicit(&path->headers, memory_order_relaxed);
+}
+
+static void send_to_peer(struct outgoing *g, const struct frame *f)
 {
 	struct gso_split split;
 	struct gso_segment seg;
 	uint8_t hdr[GSO_HDR_MAX];
-	enum gso_error err = gso_split_begin(&split, f, tx->partial ? GSO_KEEP_PARTIAL : 0);
+	enum gso_error err = gso_split_begin(&split, f, g->tx->partial ? GSO_KEEP_PARTIAL : 0);
 
 	if (err) {
-		sealed_drop(&s->outer,
+		sealed_drop(&g->s->outer,
 			    err == GSO_UNSUPPORTED ? DROP_offload_unsupported
 						   : DROP_offload_malformed,
 			    1);
 		return;
 	}
-	counter_add(&s->outer.counters->peers[p->index].out.supers, split.count > 1);
+	g->flags = split.partial ? SEALED_PARTIAL : 0;
+	counter_add(&g->s->outer.counters->peers[g->peer->index].out.supers, split.count > 1);
 	while (gso_split_next(&split, hdr, &seg))
-		send_segment(s, p, tx, tag, split.partial ? SEALED_PARTIAL : 0, hdr, &seg);
+		send_segment(g, hdr, &seg);
 }
 
-void sealed_send(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f)
+void sealed_send(struct outer *o, unsigned tag, uint64_t peers, const struct frame *f,
+		 const struct packet *p)
 {
 	struct tunnel *t = o->tunnel;
-	struct tx_session *tx;
-	struct peer *p;
+	struct outgoing g = {.s = sealed_of(o), .tag = t->tags[tag].tag};
 
+	if (t->conf->tos == CONF_TOS_COPY)
+		g.tos = tos_of(f->data, p);
 	for (; peers; peers &= peers - 1) {
-		p = &t->peers[__builtin_ctzll(peers)];
-		tx = rcu_dereference(p->tx);
-		if (!tx)
+		g.peer = &t->peers[__builtin_ctzll(peers)];
+		g.tx = rcu_dereference(g.peer->tx);
+		if (!g.tx) {
 			sealed_drop(o, DROP_no_session, 1);
-		else
-			send_to_peer(sealed_of(o), p, tx, t->tags[tag].tag, f);
-	}
-}
-
-/* Queues a probe or reply: a train of its own, to where it must go. */
-void sealed_send_probe(struct sealed *s, struct peer *p, struct tx_session *tx, uint8_t type,
-		       const struct probe *probe, unsigned socket, const struct endpoint *to)
-{
-	struct sealed_header h = {.type = type};
-	uint8_t payload[PROBE_LEN];
-	struct iovec iov = {payload, sizeof(payload)};
-	struct train *tr;
-
-	if (!take_counter(s, p, tx, &h.counter))
-		return;
-	probe_store(payload, probe);
-	tr = new_train(s, p->index);
-	tr->size = PROBE_LEN + SEALED_OVERHEAD;
-	tr->socket = (uint8_t)socket;
-	if (!endpoint_name(to, s->family, &tr->to) || !append(s, tr, tx, &h, &iov, 1, tr->size))
-		s->n_trains--;
-	else
-		tr->closed = true;
-}
-
-/* A probe's mark is ours alone to read: when it left, to 64 ns, and which worker sent it. */
-static uint64_t probe_mark(uint64_t now_ns, unsigned worker)
-{
-	return (now_ns & ~(uint64_t)(WORKERS_MAX - 1)) | worker;
-}
-
-/* Sends each peer a probe from this worker's own 5-tuple. */
-void sealed_tick(struct outer *o)
-{
-	struct tunnel *t = o->tunnel;
-	uint64_t now = clock_ns(), period = t->conf->dead_after_ns / 6;
-	struct endpoint to;
-	unsigned i, socket;
-
-	if (period > NS_PER_S)
-		period = NS_PER_S;
-	if (now - sealed_of(o)->probe_ns + NS_PER_MS < period)
-		return;
-	sealed_of(o)->probe_ns = now;
-	rcu_read_lock();
-	for (i = 0; i < t->n_peers; i++) {
-		struct peer *p = &t->peers[i];
-		struct tx_session *tx = rcu_dereference(p->tx);
-
-		if (!tx || !peer_place(p, o->worker, &to, &socket))
 			continue;
-		sealed_send_probe(sealed_of(o), p, tx, SEALED_PROBE,
-				  &(struct probe){.mark = probe_mark(now, o->worker)}, socket, &to);
-		atomic_fetch_add(&p->paths[o->worker].sent, 1);
+		}
+		g.room = room_of(g.s, g.peer);
+		send_to_peer(&g, f);
 	}
-	sealed_flush(o);
-	rcu_read_unlock();
 }

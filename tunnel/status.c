@@ -89,9 +89,10 @@ static json_t *peers(const struct tunnel *t, const struct counters *c, uint64_t 
 		heard = at ? json_real((double)(now > at ? now - at : 0) / NS_PER_S) : json_null();
 		json_array_append_new(all, extra);
 		json_object_update_new(extra,
-				       json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "name",
-						 p->conf->name, "tags", peer_tags(t, p), "macs",
-						 (json_int_t)fdb_count(t->fdb, fdb_peer(i)),
+				       json_pack("{s:s, s:I, s:o, s:I, s:o, s:o, s:o}", "name",
+						 p->conf->name, "inner_mtu",
+						 (json_int_t)p->inner_mtu, "tags", peer_tags(t, p),
+						 "macs", (json_int_t)fdb_count(t->fdb, fdb_peer(i)),
 						 "heard_s", heard, "in", traffic(&c->peers[i].in),
 						 "out", traffic(&c->peers[i].out)));
 	}
@@ -109,13 +110,15 @@ static json_t *tags(const struct tunnel *t, const struct counters *c)
 
 		json_array_append_new(
 			all,
-			json_pack("{s:I, s:o, s:o, s:I, s:I, s:{s:I, s:I, s:I, s:I}}", "tag",
-				  (json_int_t)g->tag, "mtu",
-				  g->mtu ? json_integer(g->mtu) : json_null(), "wscale",
+			json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}",
+				  "tag", (json_int_t)g->tag, "mtu",
+				  g->mtu ? json_integer(g->mtu) : json_null(), "oversize",
+				  conf_oversize_names[g->conf->oversize], "wscale",
 				  g->wscale >= 0 ? json_integer(g->wscale) : json_null(),
 				  "storm_limit", (json_int_t)g->conf->storm_limit, "max_macs",
 				  (json_int_t)g->conf->max_macs, "frobs", "syns", count(&n->syns),
-				  "mss_clamped", count(&n->mss_clamped), "wscale_written",
+				  "mss_clamped", count(&n->mss_clamped), "mss_clamped_out",
+				  count(&n->mss_clamped_out), "wscale_written",
 				  count(&n->wscale_written), "malformed", count(&n->malformed)));
 	}
 	return all;
@@ -212,7 +215,7 @@ json_t *tunnel_status(struct tunnel *t, size_t max_macs)
 		total += fdb_count(t->fdb, (fdb_place)i);
 
 	return json_pack("{s:i, s:s, s:s?, s:s, s:i, s:s, s:f, s:o, s:{s:s, s:b, s:s, s:I, s:I, "
-			 "s:I, s:I}, s:i, s:o, s:o, "
+			 "s:I, s:I, s:I}, s:i, s:o, s:o, "
 			 "s:o, s:o, s:I, s:I, s:I, s:o}",
 			 "version", 1, "name", t->conf->name, "site", t->conf->site, "program",
 			 LONGHAUL_VERSION, "pid", (int)getpid(), "state",
@@ -221,9 +224,10 @@ json_t *tunnel_status(struct tunnel *t, size_t max_macs)
 			 "kind", t->outer_ops->name, "plain_text", t->outer_ops->plain_text,
 			 "interface", t->conf->interface, "mtu", (json_int_t)t->interface_mtu,
 			 "overhead", (json_int_t)t->outer_ops->overhead, "fragmented",
-			 count(&c->outer_fragmented), "overruns", count(&c->outer_overruns),
-			 "workers", (int)t->n_workers, "ports", ports(t, c), "peers",
-			 peers(t, c, now), "tags", tags(t, c), "drops", drops(c), "flooded",
-			 count(&c->flooded), "unlearnt", count(&c->unlearnt), "macs_total",
-			 (json_int_t)total, "macs", macs(t, now, max_macs));
+			 count(&c->outer_fragmented), "reassembled", count(&c->outer_reassembled),
+			 "overruns", count(&c->outer_overruns), "workers", (int)t->n_workers,
+			 "ports", ports(t, c), "peers", peers(t, c, now), "tags", tags(t, c),
+			 "drops", drops(c), "flooded", count(&c->flooded), "unlearnt",
+			 count(&c->unlearnt), "macs_total", (json_int_t)total, "macs",
+			 macs(t, now, max_macs));
 }

@@ -20,6 +20,7 @@
 #include "lib/log.h"
 #include "lib/notify.h"
 #include "tunnel/control.h"
+#include "tunnel/mtu.h"
 #include "tunnel/privileges.h"
 #include "tunnel/worker.h"
 
@@ -180,45 +181,6 @@ static int init_ports(struct tunnel *t, struct err *e)
 	return 0;
 }
 
-/* The largest inner packet, in bytes, that fits the tunnel interface without fragments. */
-uint32_t tunnel_inner_mtu(const struct tunnel *t)
-{
-	unsigned around = t->outer_ops->overhead + ETH_HDR_LEN, i;
-
-	/* The overhead is IPv4's; one peer over IPv6 costs everybody 20 bytes, which no MSS will
-	 * miss. */
-	for (i = 0; i < t->n_peers; i++)
-		if (peer_is_ipv6(&t->peers[i]))
-			break;
-	around += i < t->n_peers ? 20 : 0;
-	return t->interface_mtu > MTU_MIN + around ? t->interface_mtu - around : MTU_MIN;
-}
-
-/* Sets what each tag clamps MSS to: as asked for, or what fits here and at every peer. */
-void tunnel_mtu_changed(struct tunnel *t)
-{
-	uint32_t fits = tunnel_inner_mtu(t), mtu;
-	unsigned i;
-
-	if (t->interface_mtu < MTU_MIN + t->outer_ops->overhead + ETH_HDR_LEN)
-		log_warning(
-			"tunnel interface %s has an MTU of %u: even the smallest TCP segments will be "
-			"fragmented",
-			t->conf->interface, t->interface_mtu);
-	if (t->control)
-		fits = control_smallest_mtu(t->control, fits);
-	for (i = 0; i < t->n_tags; i++) {
-		const struct conf_tag *c = t->tags[i].conf;
-
-		mtu = c->mtu == MTU_OFF ? 0 : c->mtu == MTU_AUTO ? fits : c->mtu;
-		if (mtu != t->tags[i].mtu && mtu)
-			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
-				 t->tags[i].tag, mtu - 40, mtu - 60);
-		t->tags[i].mtu = (uint16_t)mtu;
-		t->tags[i].vlan_cost = c->mtu == MTU_AUTO ? VLAN_TAG_LEN : 0;
-	}
-}
-
 /* The capsulator agrees nothing: what is configured is bridged from the start. */
 static void grant_everything(struct tunnel *t)
 {
@@ -298,7 +260,7 @@ static void interface_changed(struct tunnel *t, const struct link_info *info, bo
 	t->interface = *info;
 	if (info->mtu != t->interface_mtu) {
 		t->interface_mtu = info->mtu;
-		tunnel_mtu_changed(t);
+		mtu_changed(t);
 	}
 	if (back) {
 		log_info("tunnel interface %s is back", info->name);
@@ -528,7 +490,7 @@ static int set_up(struct tunnel *t, struct err *e)
 	t->reflect = calloc(1, sizeof(*t->reflect));
 	if (!t->fdb || !t->reflect)
 		return err_set(e, ENOMEM, "out of memory");
-	tunnel_mtu_changed(t);
+	mtu_changed(t);
 	if (t->outer_ops->plain_text)
 		grant_everything(t);
 	/* Before the sockets, so that no change between them and the first news is missed. */
@@ -586,6 +548,9 @@ static void announce(const struct tunnel *t)
 		log_info("port %s carries tag %u", t->ports[i].conf->name, tag->tag);
 	}
 	for (i = 0; i < t->n_tags; i++) {
+		if (t->tags[i].mtu && t->tags[i].conf->mtu != MTU_AUTO)
+			log_info("tag %u: MSS is clamped to %u (IPv4) and %u (IPv6)",
+				 t->tags[i].tag, t->tags[i].mtu - 40, t->tags[i].mtu - 60);
 		if (t->tags[i].wscale != FROB_WSCALE_OFF)
 			log_warning(
 				"tag %u: window scale %d is written into handshakes; a host that sent "

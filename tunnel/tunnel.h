@@ -28,8 +28,7 @@ struct tag {
 	const struct conf_tag *conf;
 	uint64_t ports;			 /* set of indices */
 	_Atomic uint64_t peers;		 /* set of indices: those it is bridged with now */
-	_Atomic uint16_t mtu;		 /* that MSS is clamped to, bytes; 0: off */
-	_Atomic uint8_t vlan_cost;	 /* as frob_rules has it */
+	uint16_t mtu;			 /* that MSS is clamped to, bytes, for status; 0: off */
 	int8_t wscale;			 /* as frob_rules has it */
 	struct storm storms[FDB_PLACES]; /* by where frames come from */
 };
@@ -75,8 +74,6 @@ static inline uint64_t tunnel_rekey_at(const struct tunnel *t)
 
 int tunnel_check(const struct conf *conf, struct err *e);
 int tunnel_run(const struct conf *conf, struct err *e);
-uint32_t tunnel_inner_mtu(const struct tunnel *t);
-void tunnel_mtu_changed(struct tunnel *t);
 int tunnel_tag_index(const struct tunnel *t, uint32_t tag);
 json_t *tunnel_status(struct tunnel *t, size_t max_macs);
 

@@ -22,7 +22,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "tunnel/tunnel.h"
+#include "tunnel/mtu.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -36,6 +36,9 @@
 #define SAME_LAN_NS                                                                  \
 	(60 * NS_PER_S) /* two ports count as on one LAN this long after it was seen \
 			 */
+
+#define TCP_FLAGS 13 /* of the header */
+#define TCP_SYN	  0x02
 
 #define ETHERTYPE_MAC_CONTROL 0x8808 /* pause frames, IEEE 802.3 annex 31 */
 
@@ -274,6 +277,23 @@ static void make_single(struct gso_merged *m, struct iovec *iov, struct frame *f
 				 .wire_len = wire_len};
 }
 
+/* Lowers the MSS of a SYN that came in a port to what fits on the way back: what its sender says
+ * there is how much it will be sent. A number that was asked for acts at the far end only, as in
+ * 2008. */
+static void clamp_out(struct worker *w, const struct port *port, uint64_t peers, struct frame *f,
+		      const struct packet *p)
+{
+	struct frob_rules rules = {.vlan_cost = VLAN_TAG_LEN, .wscale = FROB_WSCALE_OFF};
+	unsigned did;
+
+	if (w->tunnel->tags[port->tag].conf->mtu != MTU_AUTO || p->proto != IPPROTO_TCP ||
+	    !p->payload || !(f->data[p->l4 + TCP_FLAGS] & TCP_SYN))
+		return;
+	rules.mtu = (uint16_t)mtu_clamp_out(w->tunnel, peers);
+	did = frob_rewrite(f->data, f->len, f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, &rules);
+	counter_add(&w->counters.tags[port->tag].mss_clamped_out, !!(did & FROB_MSS));
+}
+
 /* Port to bridge: one frame, perhaps a super-frame. */
 static void from_port(struct worker *w, struct port *port, struct frame *f,
 		      struct gso_merged *single, struct iovec *iov)
@@ -294,8 +314,10 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	    !learn(w, tag, fdb_port(port->index), f, &p))
 		return;
 	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
-	if (d.peers)
-		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f);
+	if (d.peers) {
+		clamp_out(w, port, d.peers, f, &p);
+		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, &p);
+	}
 	if (d.ports) {
 		make_single(single, iov, f, frames, &p);
 		to_ports(w, d.ports, single, &p);
@@ -354,13 +376,16 @@ static void frob(struct worker *w, struct frame *f)
 	unsigned tag = outer_key_tag(f->key);
 	struct tag_counters *c = &w->counters.tags[tag];
 	const struct tag *t = &w->tunnel->tags[tag];
-	struct frob_rules rules = {
-		.mtu = atomic_load_explicit(&t->mtu, memory_order_relaxed),
-		.vlan_cost = atomic_load_explicit(&t->vlan_cost, memory_order_relaxed),
-		.wscale = t->wscale};
-	unsigned did = frob_rewrite(f->data, f->len, f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
-				    &rules);
+	struct frob_rules rules = {.mtu = t->conf->mtu == MTU_OFF ? 0 : (uint16_t)t->conf->mtu,
+				   .wscale = t->wscale};
+	unsigned did;
 
+	if (t->conf->mtu == MTU_AUTO) {
+		rules.mtu = (uint16_t)atomic_load_explicit(
+			&w->tunnel->peers[outer_key_peer(f->key)].inner_mtu, memory_order_relaxed);
+		rules.vlan_cost = VLAN_TAG_LEN;
+	}
+	did = frob_rewrite(f->data, f->len, f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, &rules);
 	if (!did)
 		return;
 	counter_add(&c->syns, !!(did & FROB_SYN));

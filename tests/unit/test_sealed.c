@@ -158,9 +158,11 @@ static void expect_drops(enum drop reason, uint64_t n)
 static void send_arp(void)
 {
 	struct frame f = {.data = arp, .len = (uint32_t)arp_len};
+	struct packet p;
 
+	packet_parse(arp, arp_len, &p);
 	rcu_read_lock();
-	sealed_send(&s.outer, 0, 1, &f);
+	sealed_send(&s.outer, 0, 1, &f, &p);
 	rcu_read_unlock();
 }
 
@@ -250,7 +252,8 @@ static void pass_probe(enum sealed_type type, const struct probe *probe)
 	struct endpoint to = t.peers[0].places->direct;
 
 	rcu_read_lock();
-	sealed_send_probe(&s, &t.peers[0], t.peers[0].tx, (uint8_t)type, probe, SOCKET_OUT, &to);
+	sealed_send_probe(&s, &t.peers[0], t.peers[0].tx, (uint8_t)type, probe, PROBE_LEN,
+			  SOCKET_OUT, &to);
 	rcu_read_unlock();
 	assert_int_equal(s.n_trains, 1);
 	assert_int_equal(s.trains[0].len, sizeof(datagram));
