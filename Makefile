@@ -28,7 +28,8 @@ WARN_CC     = $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
 CPPFLAGS   += -I. -D_GNU_SOURCE -DLONGHAUL_VERSION='"$(VERSION)"' $(if $(IPSEC_MB),-DHAVE_IPSEC_MB)
 CFLAGS     ?= -O2 -g
 CFLAGS_ALL  = -std=gnu11 $(WARN) $(CFLAGS) -fno-strict-aliasing -fstack-protector-strong -pthread $(PKG_CFLAGS) $(SANITIZE)
-LDLIBS_ALL  = $(PKG_LIBS) $(if $(IPSEC_MB),-lIPSec_MB) -lm -lpthread $(LDLIBS)
+# libnet has no pkg-config file either.
+LDLIBS_ALL  = $(PKG_LIBS) -lnet $(if $(IPSEC_MB),-lIPSec_MB) -lm -lpthread $(LDLIBS)
 
 ifeq ($(VARIANT),asan)
 SANITIZE   := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

@@ -33,6 +33,7 @@
 
 #define CALL_GRACE_NS	(2 * NS_PER_S)
 #define USER_TIMEOUT_MS 10000 /* TCP gives up on unacknowledged data (RFC 5482) */
+#define SEGMENT_MAX	536 /* passes on any path, also where ICMP is filtered (RFC 1122 4.2.2.6) */
 #define LISTEN_BACKLOG	1024
 
 static void conn_ready(void *ctx, uint32_t events);
@@ -434,6 +435,7 @@ static int call(struct control *k, const struct endpoint *to)
 	fd = socket(name.ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
+	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, SEGMENT_MAX);
 	if (sock_bind_device(fd, ifname) ||
 	    (connect(fd, (struct sockaddr *)&name.ss, name.len) && errno != EINPROGRESS)) {
 		int error = errno;
@@ -595,6 +597,7 @@ int control_listen(struct control *k, struct err *e)
 		return err_set(e, errno, "TCP socket: %s", strerror(errno));
 	k->listener = (struct loop_io){fd, listener_ready, k};
 	sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, SEGMENT_MAX);
 	if (t->listen_family == AF_INET6)
 		sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 	if (!endpoint_name(&t->listen, t->listen_family, &name) ||

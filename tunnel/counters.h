@@ -36,6 +36,7 @@
 	X(outer_unreachable, "no route to the peer, or its link is down")                         \
 	X(outer_too_big, "packet longer than IP can carry")                                       \
 	X(outer_error, "the kernel refused the packet")                                           \
+	X(oversize, "longer than the path carries; its sender was told (oversize = drop)")        \
 	X(no_session, "no keys agreed with the peer")                                             \
 	X(key_exhausted, "a key's packet limit was reached before the next key was agreed")       \
 	/* as sealed datagrams come in, in the order in which they are looked at */               \
@@ -79,6 +80,8 @@ struct tag_counters {
 	counter mss_clamped;	 /* …whose MSS was lowered */
 	counter mss_clamped_out; /* the same of SYNs that came in a port */
 	counter wscale_written;	 /* …whose window scale was changed */
+	counter hints;		 /* ICMP errors to senders of frames that the path does not carry */
+	counter hints_limited;	 /* …that were not sent, because there had been enough */
 	counter malformed;	 /* …whose headers or options cannot be */
 };
 

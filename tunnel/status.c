@@ -110,16 +110,19 @@ static json_t *tags(const struct tunnel *t, const struct counters *c)
 
 		json_array_append_new(
 			all,
-			json_pack("{s:I, s:o, s:s, s:o, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}",
-				  "tag", (json_int_t)g->tag, "mtu",
-				  g->mtu ? json_integer(g->mtu) : json_null(), "oversize",
-				  conf_oversize_names[g->conf->oversize], "wscale",
-				  g->wscale >= 0 ? json_integer(g->wscale) : json_null(),
-				  "storm_limit", (json_int_t)g->conf->storm_limit, "max_macs",
-				  (json_int_t)g->conf->max_macs, "frobs", "syns", count(&n->syns),
-				  "mss_clamped", count(&n->mss_clamped), "mss_clamped_out",
-				  count(&n->mss_clamped_out), "wscale_written",
-				  count(&n->wscale_written), "malformed", count(&n->malformed)));
+			json_pack(
+				"{s:I, s:o, s:s, s:o, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}}",
+				"tag", (json_int_t)g->tag, "mtu",
+				g->mtu ? json_integer(g->mtu) : json_null(), "oversize",
+				conf_oversize_names[g->conf->oversize], "wscale",
+				g->wscale >= 0 ? json_integer(g->wscale) : json_null(),
+				"storm_limit", (json_int_t)g->conf->storm_limit, "max_macs",
+				(json_int_t)g->conf->max_macs, "frobs", "syns", count(&n->syns),
+				"mss_clamped", count(&n->mss_clamped), "mss_clamped_out",
+				count(&n->mss_clamped_out), "wscale_written",
+				count(&n->wscale_written), "malformed", count(&n->malformed),
+				"hints", "sent", count(&n->hints), "limited",
+				count(&n->hints_limited)));
 	}
 	return all;
 }

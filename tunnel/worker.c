@@ -20,8 +20,10 @@
  */
 #include "tunnel/worker.h"
 
+#include "lib/bucket.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "tunnel/hint.h"
 #include "tunnel/mtu.h"
 
 #include <pthread.h>
@@ -37,15 +39,30 @@
 	(60 * NS_PER_S) /* two ports count as on one LAN this long after it was seen \
 			 */
 
+#define IPV6_MTU_MIN 1280
+
 #define TCP_FLAGS 13 /* of the header */
 #define TCP_SYN	  0x02
 
 #define ETHERTYPE_MAC_CONTROL 0x8808 /* pause frames, IEEE 802.3 annex 31 */
 
+/* ICMP errors that a worker sends into one port: a second, and at once. */
+#define HINTS_A_SECOND 100
+#define HINTS_AT_ONCE  16
+
 /* A port's end, and what its callback needs to know. */
 struct port_end {
 	struct worker *worker;
 	struct port_queue queue;
+	struct bucket hints;
+};
+
+/* An ICMP error that waits to be written. */
+struct waiting_hint {
+	uint8_t bytes[HINT_MAX];
+	struct frame frame;
+	struct gso_merged single;
+	struct iovec iov;
 };
 
 /* One of the outer transport's sockets, and what its callback needs to know. */
@@ -66,6 +83,9 @@ struct worker {
 	struct outer_end outer_ends[OUTER_SOCKETS];
 	struct batch *port_batch, *outer_batch; /* each is laid out for its own kind of socket */
 	struct gso_merge *merge;
+	struct hint *hint;
+	struct waiting_hint hints[HINTS_AT_ONCE];
+	unsigned n_hints; /* of this batch */
 	struct counters counters;
 	struct loop_timer overruns_timer, outer_timer;
 	_Atomic bool alive; /* answered the last worker_pulse() */
@@ -294,6 +314,67 @@ static void clamp_out(struct worker *w, const struct port *port, uint64_t peers,
 	counter_add(&w->counters.tags[port->tag].mss_clamped_out, !!(did & FROB_MSS));
 }
 
+/* Builds the answer to a frame that is too long and queues it for the port it came from. Returns
+ * false if there has been enough of that. */
+static bool send_hint(struct worker *w, const struct port *port, const struct frame *f,
+		      const struct packet *p, uint32_t mtu)
+{
+	struct tag_counters *c = &w->counters.tags[port->tag];
+	struct waiting_hint *h = &w->hints[w->n_hints];
+	struct packet layers;
+
+	if (w->n_hints == HINTS_AT_ONCE ||
+	    !bucket_take(&w->ports[port->index].hints, 1, w->now_ns)) {
+		counter_add(&c->hints_limited, 1);
+		return false;
+	}
+	h->frame = (struct frame){.data = h->bytes};
+	h->frame.len = hint_build(w->hint, f, p, mtu, h->bytes);
+	if (!h->frame.len)
+		return false;
+	w->n_hints++;
+	counter_add(&c->hints, 1);
+	packet_parse(h->bytes, h->frame.len, &layers);
+	make_single(&h->single, &h->iov, &h->frame, 1, &layers);
+	to_ports(w, 1ull << port->index, &h->single, &layers);
+	return true;
+}
+
+/*
+ * Looks whether a frame goes to these peers in one piece; if not, does what
+ * the tag has for it. What cannot be told to its sender travels in fragments
+ * whatever is configured, so that nothing is lost that nobody hears of.
+ * Returns the peers it is still to be sent to.
+ */
+static uint64_t watch_size(struct worker *w, const struct port *port, uint64_t peers,
+			   const struct frame *f, const struct packet *p, uint32_t frames)
+{
+	const struct conf_tag *conf = w->tunnel->tags[port->tag].conf;
+	uint32_t len = frames > 1 ? gso_header_len(f, p) + f->vnet.gso_size : f->len, fits;
+	uint32_t mtu = len - ETH_HDR_LEN, least = mtu;
+	uint64_t left, narrow = 0;
+
+	if (conf->oversize == CONF_OVERSIZE_FRAGMENT)
+		return peers;
+	for (left = peers; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+
+		fits = atomic_load_explicit(&w->tunnel->peers[i].inner_mtu, memory_order_relaxed);
+		narrow |= fits < mtu ? 1ull << i : 0;
+		least = fits < least ? fits : least;
+	}
+	mtu -= p->vlans * VLAN_TAG_LEN;
+	least -= p->vlans * VLAN_TAG_LEN;
+	/* IPv6 hosts need not go below that (RFC 8200 section 5). */
+	if (p->ip_version == 6 && least < IPV6_MTU_MIN)
+		least = IPV6_MTU_MIN;
+	if (!narrow || mtu <= least || !hint_allowed(f, p) || !send_hint(w, port, f, p, least) ||
+	    conf->oversize != CONF_OVERSIZE_DROP)
+		return peers;
+	drop(w, DROP_oversize, frames);
+	return peers & ~narrow;
+}
+
 /* Port to bridge: one frame, perhaps a super-frame. */
 static void from_port(struct worker *w, struct port *port, struct frame *f,
 		      struct gso_merged *single, struct iovec *iov)
@@ -316,6 +397,7 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
 	if (d.peers) {
 		clamp_out(w, port, d.peers, f, &p);
+		d.peers = watch_size(w, port, d.peers, f, &p, frames);
 		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, &p);
 	}
 	if (d.ports) {
@@ -338,6 +420,7 @@ static void batch_begins(struct worker *w)
 	w->now_ns = clock_ns();
 	w->now_ms = (uint32_t)(w->now_ns / NS_PER_MS);
 	w->outer->now_ns = w->now_ns;
+	w->n_hints = 0;
 }
 
 static void port_ready(void *ctx, uint32_t events)
@@ -478,8 +561,9 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 	w->port_batch = batch_new();
 	w->outer_batch = batch_new();
 	w->merge = gso_merge_new(BATCH_FRAMES, no_merge ? GSO_MERGE_NOTHING : 0);
+	w->hint = hint_new(e);
 	w->loop = loop_new(e);
-	if (!w->ports || !w->port_batch || !w->outer_batch || !w->merge || !w->loop) {
+	if (!w->ports || !w->port_batch || !w->outer_batch || !w->merge || !w->hint || !w->loop) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
@@ -487,6 +571,7 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 		struct port_end *end = &w->ports[i];
 
 		end->worker = w;
+		bucket_init(&end->hints, HINTS_A_SECOND, HINTS_AT_ONCE, clock_ns());
 		end->queue.port = &t->ports[i];
 		end->queue.worker = index;
 		end->queue.io = (struct loop_io){-1, port_ready, end};
@@ -555,6 +640,7 @@ void worker_free(struct worker *w)
 		w->tunnel->outer_ops->close(w->outer);
 	loop_free(w->loop);
 	gso_merge_free(w->merge);
+	hint_free(w->hint);
 	batch_free(w->port_batch);
 	batch_free(w->outer_batch);
 	free(w->ports);
