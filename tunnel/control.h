@@ -113,6 +113,7 @@ struct link {
 	char site[64], program[32], error[400];
 	uint32_t mtu_said;		    /* to it, as what fits on our way there */
 	uint32_t mtu_logged;		    /* path MTU, when its search had last ended */
+	uint32_t mtu_seen;		    /* …when it was last looked at */
 	uint64_t holes;			    /* of paths, that were logged */
 	unsigned workers;		    /* it has */
 	struct fingerprint mesh[PEERS_MAX]; /* peers it has up */

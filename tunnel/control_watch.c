@@ -206,8 +206,9 @@ static void watch_mtu(struct link *l)
 	if (holes != l->holes)
 		log_warning(
 			"peer %s: packets of %u bytes do not pass any more; looking for what does",
-			l->peer->conf->name, l->mtu_logged);
+			l->peer->conf->name, l->mtu_seen);
 	l->holes = holes;
+	l->mtu_seen = path;
 	if (state < PMTU_COMPLETE || path == l->mtu_logged)
 		return;
 	l->mtu_logged = path;

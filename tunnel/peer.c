@@ -226,11 +226,13 @@ static void publish(struct path *path)
 {
 	const struct pmtu *m = &path->pmtu;
 	bool known = m->state != PMTU_DISABLED;
+	/* To try for more now and then is nobody else's business. */
+	enum pmtu_state state = m->settled && m->state == PMTU_SEARCHING ? PMTU_COMPLETE : m->state;
 
 	atomic_store(&path->usable, known ? m->usable : PMTU_BASE_IPV4);
 	atomic_store(&path->mtu, known ? m->mtu : 0);
 	atomic_store(&path->holes, m->holes);
-	atomic_store(&path->mtu_state, (uint8_t)m->state);
+	atomic_store(&path->mtu_state, (uint8_t)state);
 }
 
 /* One of our workers has keys and knows a place to send to: its path's MTU is to be found out, anew
@@ -284,6 +286,18 @@ uint32_t peer_path_poll(struct path *path, uint32_t interface_mtu, uint64_t mark
 	publish(path);
 	pthread_mutex_unlock(&path->lock);
 	return size;
+}
+
+/* One of our workers' paths to the peer carries less than it did: the others may too. */
+void peer_suspect_paths(struct peer *p, unsigned n_workers)
+{
+	unsigned i;
+
+	for (i = 0; i < n_workers; i++) {
+		pthread_mutex_lock(&p->paths[i].lock);
+		pmtu_suspect(&p->paths[i].pmtu);
+		pthread_mutex_unlock(&p->paths[i].lock);
+	}
 }
 
 /* A reply bears @mark. Any worker. Returns whether it is of a probe of the path's MTU. */

@@ -87,6 +87,7 @@ void peer_path_begins(struct path *path, const struct endpoint *to, uint64_t rai
 		      uint32_t interface_mtu);
 void peer_path_ends(struct path *path);
 uint32_t peer_path_poll(struct path *path, uint32_t interface_mtu, uint64_t mark, uint64_t now_ns);
+void peer_suspect_paths(struct peer *p, unsigned n_workers);
 bool peer_path_acked(struct path *path, uint64_t mark, uint64_t now_ns);
 uint32_t peer_path_mtu(const struct peer *p, unsigned n_workers);
 enum pmtu_state peer_path_state(const struct peer *p, unsigned n_workers);

@@ -16,7 +16,7 @@
  * The search asks for the largest possible size once, since most paths carry
  * what the interface does. Without an answer it climbs the sizes that links
  * have, where each step costs one round trip, until one is lost three times,
- * and closes in on it by halving. Every acknowledgement counts at once.
+ * and closes in on it. Every acknowledgement counts at once.
  *
  * A black hole is found by confirming the size in use: every 0.5 s while large
  * packets are sent. The first confirmation that is late makes data use the
@@ -61,6 +61,7 @@ static void go_base(struct pmtu *p)
 {
 	forget_probes(p);
 	p->state = PMTU_BASE;
+	p->settled = false;
 	p->mtu = p->usable = p->base;
 }
 
@@ -108,6 +109,7 @@ static void go_complete(struct pmtu *p, uint64_t now)
 		period = PMTU_RAISE_LOWERED_NS;
 	p->lowered = false;
 	p->state = PMTU_COMPLETE;
+	p->settled = true;
 	p->raise_ns = now + period;
 }
 
@@ -219,6 +221,22 @@ static bool waiting(struct pmtu *p, const struct pmtu_view *v)
 	return false;
 }
 
+/* Between a size that passes and one that does not. */
+static uint32_t between(const struct pmtu *p)
+{
+	size_t i;
+
+	if (p->high - p->mtu <= PMTU_STEP)
+		return 0;
+	/* Most paths carry just what some link does: then the next step up is lost, and all is
+	 * known.
+	 */
+	for (i = 0; i < sizeof(plateaus) / sizeof(*plateaus); i++)
+		if (plateaus[i] == p->mtu)
+			return p->mtu + PMTU_STEP;
+	return p->mtu + (p->high - p->mtu) / 2;
+}
+
 /* The next size to ask for; 0: the search is over. */
 static uint32_t next_size(struct pmtu *p)
 {
@@ -235,7 +253,7 @@ static uint32_t next_size(struct pmtu *p)
 			return plateaus[i];
 	if (p->max > p->mtu && p->max < p->high)
 		return p->max;
-	return p->high - p->mtu > PMTU_STEP ? p->mtu + (p->high - p->mtu) / 2 : 0;
+	return between(p);
 }
 
 static bool confirmation_due(const struct pmtu *p, const struct pmtu_view *v)
@@ -329,6 +347,7 @@ bool pmtu_acked(struct pmtu *p, uint64_t mark, uint64_t now_ns)
 		return true;
 	p->confirm_count = 0;
 	p->confirm_ns = now_ns;
+	p->settled &= size == p->mtu;
 	p->mtu = p->usable = size;
 	if (p->high <= size) /* so late that it was given up: what was concluded is wrong */
 		go_searching(p, p->max + 1);

@@ -51,6 +51,7 @@ struct pmtu {
 	uint32_t mtu;	 /* PLPMTU: the largest size known to pass */
 	uint32_t usable; /* what data may be sent in now: mtu, or less while that is in doubt */
 	uint64_t holes;	 /* how often mtu was found not to pass any more */
+	bool settled;	 /* mtu is the result of a search; another one may be trying for more */
 
 	uint32_t floor, base, max; /* MIN_, BASE_ and MAX_PLPMTU */
 	uint32_t high;		   /* the smallest size known not to pass; beyond max: none */

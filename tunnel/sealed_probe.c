@@ -62,7 +62,7 @@ static void probe_mtu(struct sealed *s, struct peer *p, uint64_t now)
 	struct tx_session *tx = rcu_dereference(p->tx);
 	/* Another one than a small probe's of the same moment. */
 	uint64_t mark = probe_mark(now + WORKERS_MAX, s->outer.worker);
-	uint32_t mtu = t->interface_mtu, size, around;
+	uint32_t mtu = t->interface_mtu, usable, size, around;
 	struct endpoint to;
 	unsigned socket;
 
@@ -71,7 +71,10 @@ static void probe_mtu(struct sealed *s, struct peer *p, uint64_t now)
 		return;
 	}
 	peer_path_begins(path, &to, t->conf->mtu_raise_ns, mtu);
+	usable = path->usable;
 	size = peer_path_poll(path, mtu, mark, now);
+	if (path->usable < usable)
+		peer_suspect_paths(p, t->n_workers);
 	around = path->headers + SEALED_OVERHEAD;
 	if (size >= around + PROBE_LEN)
 		sealed_send_probe(s, p, tx, SEALED_PROBE, &(struct probe){.mark = mark},
