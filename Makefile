@@ -44,6 +44,10 @@ else ifeq ($(VARIANT),fuzz)
 CC         := $(CLANG)
 SANITIZE   := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS     := -O1 -g
+else ifeq ($(VARIANT),coverage)
+CC         := $(CLANG)
+SANITIZE   := -fprofile-instr-generate -fcoverage-mapping
+CFLAGS     := -O0 -g
 endif
 
 # pkg-config runs only when something is compiled, so that `make help` and `make deps` need nothing.
@@ -66,7 +70,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build demo bench-tunnel bench-shaper install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -127,7 +131,7 @@ check-e2e: build/longhaul tools ## the end-to-end tests (root; namespaces of the
 
 # Under a sanitizer a test may take longer than pytest.ini allows.
 SLOWER     := PYTEST_TIMEOUT=600
-check-full: deps ## check, then end to end under ASan and TSan, long properties, five minutes of each fuzzer
+check-full: deps ## check, then end to end under ASan and TSan, long properties, coverage of the seeds, five minutes of each fuzzer
 	$(Q)$(MAKE) --no-print-directory check
 	$(Q)TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(MAKE) --no-print-directory VARIANT=tsan check-unit
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/asan/longhaul
@@ -136,12 +140,19 @@ check-full: deps ## check, then end to end under ASan and TSan, long properties,
 	$(Q)$(SLOWER) LONGHAUL=$(CURDIR)/build/asan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
 	$(Q)$(SLOWER) LONGHAUL=$(CURDIR)/build/tsan/longhaul TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
 		$(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+	$(Q)$(MAKE) --no-print-directory fuzz-coverage
 	$(Q)$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=300
 
 FUZZ_SECONDS ?= 30
 fuzz: ## run each fuzz target FUZZ_SECONDS (30) from its seed corpus
 	$(Q)$(MAKE) --no-print-directory VARIANT=fuzz fuzz-build
 	$(Q)scripts/run-fuzzers build/fuzz/tests/fuzz $(FUZZ_SECONDS)
+
+# Which lines of the parsers of hostile input the committed seeds reach, by themselves.
+COVERED    := fragment:tunnel/fragment.c
+fuzz-coverage: ## lines that the committed seeds reach: at least 90 % of each file in COVERED
+	$(Q)$(MAKE) --no-print-directory VARIANT=coverage $(foreach c,$(COVERED),build/coverage/tests/fuzz/fuzz_$(firstword $(subst :, ,$(c))))
+	$(Q)scripts/fuzz-coverage 90 $(COVERED)
 
 lint: ## formatting, cppcheck, shellcheck, Python syntax
 	$(Q)scripts/lint

@@ -213,6 +213,10 @@ def sealed_seeds():
     syn, arp = bytes_of(V4, tcp("S", OPTIONS)), frames()["arp"]
     probe = struct.pack("!QQQ", 64, 0, 0)
     one, two = datagram(0, arp), datagram(0, arp, counter=1)
+
+    def cut(offset, total=42):
+        return struct.pack("!IHH", 9, offset, total)
+
     return {
         "frame": message(one),
         "frame-partial": message(datagram(0, syn, flags=1)),
@@ -220,6 +224,14 @@ def sealed_seeds():
         "frame-14": message(datagram(0, arp[:14])),
         "frame-13": message(datagram(0, arp[:13])),
         "fragment": message(datagram(1, b"\0" * 9)),
+        "fragments": message(datagram(1, cut(0) + arp[:21])) + message(datagram(1, cut(21) + arp[21:], counter=1)),
+        "fragments-joined": message(datagram(1, cut(0) + arp[:21]) + datagram(1, cut(21) + arp[21:], counter=1), 1, 49),
+        "fragments-partial": message(datagram(1, cut(0, len(syn)) + syn[:50], flags=1)) +
+        message(datagram(1, cut(50, len(syn)) + syn[50:], flags=1, counter=1)),
+        "fragments-wrong": message(datagram(1, cut(0) + arp)) + message(datagram(1, cut(5) + arp, counter=1)) +
+        message(datagram(1, cut(0, 0) + arp, counter=2)) + message(datagram(1, cut(0) + arp[:9], flags=1, counter=3)) +
+        message(datagram(1, cut(0) + arp[:9], counter=4)) + message(datagram(1, cut(0) + arp[:9], counter=5)) +
+        message(datagram(1, cut(3) + arp[:9], counter=6)),
         "probe": message(datagram(2, probe, tag=0)) + message(datagram(2, probe + b"\0" * 100, tag=0, counter=1)),
         "reply": message(datagram(3, probe, tag=0)) + message(datagram(3, b"\xff" * 24, tag=0, counter=1)),
         "replay": message(one) + message(two) + message(one) + message(datagram(0, arp, worker=1)),
@@ -232,6 +244,52 @@ def sealed_seeds():
         "raw": message(datagram(0, arp + bytes(16)), 0) + message(datagram(0, arp + bytes(16), session=9), 0),
         "raw-short": b"".join(message(one[:n], 0) for n in (0, 1, 19, 20, 35)),
         "raw-worker": message(datagram(0, arp + bytes(16), worker=2), 0) + message(b"\x20" + bytes(60), 0),
+    }
+
+
+def fragment_seeds():
+    """fuzz_fragment: steps (see there)."""
+    def piece(frame, offset, length, total=1514, ecn=0):
+        return struct.pack("!BBHHH", ecn, frame, offset, total, length)
+
+    def wait(periods):
+        return bytes([0xf0 + periods])
+
+    halves = piece(1, 0, 757) + piece(1, 757, 757)
+    release = b"\xff"
+    many = [piece(2, at, 501, 65535) for at in range(0, 65535, 501)]
+    return {
+        "halves": halves + release,
+        "halves-reversed": piece(1, 757, 757) + piece(1, 0, 757) + release,
+        "one": piece(3, 0, 14, 14),
+        "padded": piece(4, 0, 501, 1001) + piece(4, 501, 501, 1001),
+        "padded-too-far": piece(4, 0, 501, 1001) + piece(4, 501, 900, 1001),
+        "largest": b"".join(many) + release,
+        "largest-shuffled": b"".join(many[0::4] + many[2::4] + many[1::4] + many[3::4]),
+        "largest-backwards": b"".join(reversed(many)),
+        "total-0": piece(5, 0, 100, 0),
+        "total-13": piece(5, 0, 13, 13),
+        "offset-beyond": piece(5, 1514, 1) + piece(5, 65535, 1) + piece(5, 65535, 65535, 65535),
+        "length-0": piece(5, 0, 0) + piece(5, 65534, 1, 65535) + piece(5, 0, 65535, 65535),
+        "duplicate": piece(6, 0, 757) * 3 + piece(6, 100, 10) + piece(6, 757, 757) + piece(6, 757, 757),
+        "overlap-left": piece(6, 500, 500) + piece(6, 0, 501),
+        "overlap-right": piece(6, 500, 500) + piece(6, 999, 100),
+        "overlap-around": piece(6, 500, 500) + piece(6, 0, 1514),
+        "overlap-second": piece(6, 0, 100) + piece(6, 500, 500) + piece(6, 100, 500),
+        "inconsistent-total": piece(7, 0, 757) + piece(7, 757, 757, 1515) + halves,
+        "inconsistent-tag": piece(7, 0, 757) + piece(7 + 64, 757, 757),
+        "inconsistent-flag": piece(7, 0, 757) + piece(7 + 128, 757, 757),
+        "sessions-and-workers": piece(8, 0, 757) + piece(8 + 16, 0, 757) + piece(8 + 32, 0, 757) + piece(8, 757, 757) +
+        piece(8 + 32, 757, 757) + piece(8 + 16, 757, 757),
+        "congested": piece(9, 0, 757, ecn=2) + piece(9, 757, 757, ecn=3) + piece(9, 0, 757, ecn=3) + piece(9, 757, 757),
+        "holes": b"".join(piece(10, 2 * at, 1) for at in range(33)),
+        "holes-filled": b"".join(piece(10, 2 * at, 1, 63) for at in range(32)) +
+        b"".join(piece(10, 2 * at + 1, 1, 63) for at in range(31)),
+        "timed-out": piece(11, 0, 757) + wait(6) + piece(12, 0, 757) + wait(2) + piece(11, 757, 757) + wait(14) +
+        piece(11, 0, 757),
+        "expired-on-arrival": piece(11, 0, 757) + wait(1) * 7 + piece(11, 0, 757) + piece(11, 757, 757),
+        "never-completed": b"".join(piece(frame, 65534, 1, 65535) for frame in range(64)),
+        "released-late": halves * 20 + release + halves,
     }
 
 
@@ -277,6 +335,8 @@ def control_seeds():
         "ready-twice": said(2, ready),
         "peers-early": said(1, {"type": "peers", "peers": []}),
         "peers-many": said(2, {"type": "peers", "peers": ["%064x" % n for n in range(70)]}),
+        "mtu": said(2, {"type": "mtu", "mtu": 1322}, {"type": "mtu", "mtu": 575}, {"type": "mtu", "mtu": 65536},
+                    {"type": "mtu"}, {"type": "mtu", "mtu": "1400"}, {"type": "mtu", "mtu": 576}),
         "unknown": said(2, {"type": "later"}, {"typ": "hello"}, rekey),
         "no-json": said(2, b"[1]", b"{", b"\xff\xfe"),
     }
@@ -284,6 +344,7 @@ def control_seeds():
 
 CORPORA = {
     "sealed": sealed_seeds,
+    "fragment": fragment_seeds,
     "control": control_seeds,
     "gso": lambda: {**splits(), **capsules(), **merges()},
     "packet": lambda: {**frames(), **syns()},

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "lib/cksum.h"
 #include "lib/clock.h"
 #include "tunnel/sealed.h"
 #include "tunnel/tunnel.h"
@@ -100,6 +101,12 @@ static void begin(enum aead_cipher cipher)
 
 static void end(void)
 {
+	unsigned i;
+
+	for (i = 0; i < PEERS_MAX; i++) {
+		reassembly_free(s.reassembly[i]);
+		s.reassembly[i] = NULL;
+	}
 	session_remove(&t.sessions, session);
 	rcu_barrier();
 	peer_release(&t.peers[0]);
@@ -334,6 +341,291 @@ static void without_keys_or_a_place_nothing_is_sent(void **state)
 	assert_int_equal(s.n_trains, 0);
 }
 
+/* Sends a frame of @len bytes that is not IP, its bytes a function of where they stand. */
+static void send_long(uint8_t *bytes, uint32_t len)
+{
+	struct frame f = {.data = bytes, .len = len};
+	struct packet p;
+	uint32_t i;
+
+	for (i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(i * 7 + (i >> 8));
+	bytes[12] = 0x88;
+	bytes[13] = 0xb5;
+	packet_parse(bytes, len, &p);
+	rcu_read_lock();
+	sealed_send(&s.outer, 0, 1, &f, &p);
+	rcu_read_unlock();
+}
+
+/* Receives what waits in the trains, datagram by datagram, every second one first if so asked. */
+static void receive_trains(bool swapped)
+{
+	static uint8_t copy[TRAINS * TRAIN_BUFFER];
+	uint32_t at[TRAINS * TRAIN_DATAGRAMS + 1] = {0}, n = 0, i, j;
+	unsigned k;
+
+	for (k = 0; k < s.n_trains; k++) {
+		const struct train *tr = &s.trains[k];
+
+		memcpy(copy + at[n], tr->bytes, tr->len);
+		for (i = 0; i < tr->count; i++, n++)
+			at[n + 1] = at[n] + (i + 1 < tr->count ? tr->size : tr->len - i * tr->size);
+	}
+	s.n_trains = 0;
+	memset(s.open_train, NO_TRAIN, sizeof(s.open_train));
+	for (i = 0; i < n; i++) {
+		j = swapped && (i ^ 1) < n ? i ^ 1 : i;
+		receive(copy + at[j], at[j + 1] - at[j], 40000);
+	}
+}
+
+/* What the path to the peer carries, as an IPv4 packet. */
+static void set_path(uint32_t mtu)
+{
+	t.peers[0].paths[0].usable = mtu;
+	t.peers[0].paths[0].headers = UDP_IPV4_HDR;
+}
+
+static void what_the_path_does_not_carry_is_cut_in_equal_fragments_of_one_train(void **state)
+{
+	uint8_t frame[1514];
+
+	set_path(1500);
+	send_long(frame, sizeof(frame));
+	send_long(frame, sizeof(frame));
+	assert_int_equal(s.n_trains, 1);
+	assert_int_equal(s.trains[0].count, 4);
+	assert_int_equal(s.trains[0].size, 757 + FRAGMENT_HDR_LEN + SEALED_OVERHEAD);
+	assert_int_equal(s.trains[0].frames, 2);
+	assert_true(s.trains[0].inner == 2 * sizeof(frame));
+	assert_int_equal(s.trains[0].bytes[0], 0x11);
+	assert_true(counters.outer_fragmented == 2 && counters.peers[0].out.frames == 2);
+	receive_trains(false);
+	assert_int_equal(batch->n, 2);
+	assert_true(counters.outer_reassembled == 2);
+	assert_int_equal(batch->frames[1].len, sizeof(frame));
+	assert_memory_equal(batch->frames[0].data, frame, sizeof(frame));
+	assert_memory_equal(batch->frames[1].data, frame, sizeof(frame));
+}
+
+static void what_the_path_just_carries_goes_whole(void **state)
+{
+	uint8_t frame[1514];
+
+	set_path(1500);
+	send_long(frame, 1500 - UDP_IPV4_HDR - SEALED_OVERHEAD);
+	assert_int_equal(s.trains[0].count, 1);
+	assert_int_equal(s.trains[0].bytes[0], 0x10);
+	send_long(frame, 1500 - UDP_IPV4_HDR - SEALED_OVERHEAD + 1);
+	assert_true(counters.outer_fragmented == 1);
+	t.interface_mtu = 1499; /* before the machine of the path's MTU has heard of it */
+	send_long(frame, 1500 - UDP_IPV4_HDR - SEALED_OVERHEAD);
+	assert_true(counters.outer_fragmented == 2);
+}
+
+static void frames_of_any_length_arrive_in_fragments_of_any_path(void **state)
+{
+	static const uint32_t mtus[] = {576, 577, 1200, 1280, 1400, 1499, 1500, 9000};
+	static uint8_t frame[FRAGMENTED_MAX];
+	uint32_t i, len;
+
+	t.interface_mtu = 9000;
+	for (i = 0; i < sizeof(mtus) / sizeof(*mtus); i++)
+		for (len = ETH_HDR_LEN; len <= sizeof(frame); len += len < 3000 ? 211 : 6949) {
+			set_path(mtus[i]);
+			send_long(frame, len);
+			assert_true(s.trains[0].size + UDP_IPV4_HDR <= mtus[i]);
+			receive_trains(len & 1);
+			assert_int_equal(batch->n, 1);
+			assert_int_equal(batch->frames[0].len, len);
+			assert_memory_equal(batch->frames[0].data, frame, len);
+			batch->n = 0;
+			sealed_release_frames(&s);
+		}
+	set_path(1500);
+	send_long(frame, sizeof(frame));
+	assert_int_equal(s.n_trains, 2); /* 46 fragments are more than one send takes */
+}
+
+static void a_frame_beyond_the_limit_of_fragments_is_counted(void **state)
+{
+	static uint8_t frame[FRAGMENTED_MAX + 1];
+
+	set_path(1500);
+	send_long(frame, sizeof(frame));
+	expect_drops(DROP_outer_too_big, 1);
+	assert_int_equal(s.n_trains, 0);
+}
+
+/* The same fragments, but the second under the session of another peer. */
+static void another_peers_fragment_completes_nothing(void **state)
+{
+	struct rx_session *other;
+	uint8_t frame[1514];
+
+	assert_int_equal(peer_init(&t.peers[1], &conf_peer, 1), 0);
+	t.n_peers = 2;
+	t.peers[1].tags = 1;
+	other = rx_session_new(SESSION + 1, 1, &aead_openssl, AEAD_AES_256_GCM,
+			       (const uint8_t(*)[SESSION_KEY_BYTES])keys, WORKERS);
+	session_install(&t.sessions, other);
+	set_path(1500);
+	send_long(frame, sizeof(frame));
+	s.trains[0].count = 1;
+	s.trains[0].len = s.trains[0].size;
+	receive_trains(false);
+	t.peers[0].tx->id = SESSION + 1;
+	s.frame_id--;
+	send_long(frame, sizeof(frame));
+	receive_trains(false);
+	assert_int_equal(batch->n, 1); /* the other peer's own two */
+	assert_int_equal(outer_key_peer(batch->frames[0].key), 1);
+	assert_int_equal(reassembly_frames(s.reassembly[0]), 1);
+	session_remove(&t.sessions, other);
+	peer_release(&t.peers[1]);
+}
+
+static void fragments_that_cannot_be_are_counted_by_reason(void **state)
+{
+	static const struct {
+		struct fragment at;
+		uint32_t len;
+		enum drop reason;
+	} wrong[] = {
+		{{1, 0, 0}, 100, DROP_fragment_malformed},
+		{{1, 65535, 65535}, 1, DROP_fragment_malformed},
+		{{1, 0, 13}, 13, DROP_fragment_malformed},
+		{{1, 0, 1514}, 757, DROPS},
+		{{1, 0, 1514}, 757, DROP_fragment_duplicate},
+		{{1, 700, 1514}, 757, DROP_fragment_overlap},
+		{{2, 0, 1514}, 757, DROPS},
+		{{2, 757, 65535}, 757, DROP_fragment_inconsistent},
+	};
+	uint8_t datagram[900] = {0x11}, nonce[AEAD_IV_LEN], plain[800] = {0};
+	uint32_t i, all[DROPS] = {0};
+
+	for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		struct iovec iov = {plain, FRAGMENT_HDR_LEN + wrong[i].len};
+
+		fragment_store(plain, &wrong[i].at);
+		sealed_store(datagram, &(struct sealed_header){.type = SEALED_FRAGMENT,
+							       .session = SESSION,
+							       .tag = 1,
+							       .counter = i});
+		aead_nonce(nonce, keys[0] + AEAD_KEY_LEN, i);
+		assert_true(aead_openssl.seal(t.peers[0].tx->keys[0].aead, nonce, datagram,
+					      SEALED_HDR_LEN, &iov, 1, datagram + SEALED_HDR_LEN));
+		receive(datagram, wrong[i].len + FRAGMENT_HDR_LEN + SEALED_OVERHEAD, 40000);
+		if (wrong[i].reason != DROPS)
+			expect_drops(wrong[i].reason, ++all[wrong[i].reason]);
+	}
+	assert_int_equal(batch->n, 0);
+	receive(golden, golden_len,
+		40000); /* counter 5 is used; another frame passes all the same */
+	expect_drops(DROP_sealed_replay, 1);
+}
+
+static void a_flood_of_incomplete_frames_is_bounded_and_times_out(void **state)
+{
+	uint8_t frame[1514];
+	uint32_t i;
+
+	set_path(1500);
+	for (i = 0; i < 2 * REASSEMBLY_FRAMES; i++) {
+		send_long(frame, sizeof(frame));
+		s.trains[0].count = 1;
+		s.trains[0].len = s.trains[0].size;
+		receive_trains(false);
+	}
+	assert_int_equal(reassembly_frames(s.reassembly[0]), REASSEMBLY_FRAMES);
+	expect_drops(DROP_fragment_full, REASSEMBLY_FRAMES);
+	s.outer.now_ns += 3 * NS_PER_S;
+	send_long(frame, sizeof(frame));
+	receive_trains(false);
+	expect_drops(DROP_fragment_timeout, REASSEMBLY_FRAMES);
+	assert_int_equal(batch->n, 1);
+}
+
+/* An IPv4 packet of this class, with a right header checksum. */
+static void send_class(uint8_t tos, bool copy)
+{
+	uint8_t bytes[60] = {
+		[12] = 0x08, [14] = 0x45, [15] = tos, [17] = 46, [22] = 64, [23] = 200};
+	struct frame f = {.data = bytes, .len = sizeof(bytes)};
+	struct packet p;
+
+	conf.tos = copy ? CONF_TOS_COPY : CONF_TOS_OFF;
+	store_be16(bytes + 24, cksum_fold(cksum_add(0, bytes + 14, 20)));
+	packet_parse(bytes, sizeof(bytes), &p);
+	rcu_read_lock();
+	sealed_send(&s.outer, 0, 1, &f, &p);
+	rcu_read_unlock();
+	conf.tos = CONF_TOS_COPY;
+}
+
+static void a_train_is_of_one_class(void **state)
+{
+	send_class(0xb8, true);
+	send_class(0xb8, true);
+	send_class(0xb9, true);
+	send_class(0xb9, false);
+	assert_int_equal(s.n_trains, 3);
+	assert_int_equal(s.trains[0].count, 2);
+	assert_int_equal(s.trains[0].tos, 0xb8);
+	assert_int_equal(s.trains[1].tos, 0xb9);
+	assert_int_equal(s.trains[2].tos, 0);
+}
+
+/* Receives what waits, as marked by the path, said as either family says it. */
+static void receive_marked(uint8_t ecn, bool ipv6)
+{
+	static uint8_t copy[200];
+	struct cmsghdr *c = (struct cmsghdr *)batch->control[0];
+	int value = ecn;
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(40000)};
+
+	memcpy(copy, s.trains[0].bytes, s.trains[0].len);
+	memcpy(batch_slot(batch, 0), copy, s.trains[0].len);
+	memcpy(&batch->names[0], &from, sizeof(from));
+	batch->msgs[0] = (struct mmsghdr){.msg_len = s.trains[0].len};
+	batch->msgs[0].msg_hdr.msg_control = c;
+	c->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+	c->cmsg_type = ipv6 ? IPV6_TCLASS : IP_TOS;
+	c->cmsg_len = ipv6 ? CMSG_LEN(sizeof(value)) : CMSG_LEN(1);
+	memcpy(CMSG_DATA(c), &value, ipv6 ? sizeof(value) : 1);
+	batch->msgs[0].msg_hdr.msg_controllen = CMSG_SPACE(sizeof(value));
+	s.n_trains = 0;
+	memset(s.open_train, NO_TRAIN, sizeof(s.open_train));
+	rcu_read_lock();
+	sealed_take(&s.outer, SOCKET_LISTEN, batch, 1);
+	rcu_read_unlock();
+}
+
+static void congestion_on_the_path_is_told_to_the_receiver_or_by_a_loss(void **state)
+{
+	unsigned ipv6;
+
+	for (ipv6 = 0; ipv6 < 2; ipv6++) {
+		batch->n = 0;
+		send_class(0xba, true); /* ECT(0) */
+		receive_marked(0xbb, ipv6);
+		assert_int_equal(batch->n, 1);
+		assert_int_equal(batch->frames[0].data[15], 0xbb);
+		assert_int_equal(cksum_fold(cksum_add(0, batch->frames[0].data + 14, 20)), 0);
+		send_class(0xb8, true);
+		receive_marked(0xbb, ipv6);
+		expect_drops(DROP_congestion, 1 + ipv6);
+		assert_int_equal(batch->n, 1);
+		send_class(0xb8, true);
+		conf.tos = CONF_TOS_OFF;
+		receive_marked(0xbb, ipv6);
+		conf.tos = CONF_TOS_COPY;
+		assert_int_equal(batch->n, 2);
+		assert_int_equal(batch->frames[1].data[15], 0xb8);
+	}
+}
+
 #define with_keys(test) cmocka_unit_test_setup_teardown(test, begin_aes, end_aes)
 
 int main(void)
@@ -350,6 +642,15 @@ int main(void)
 		with_keys(a_key_that_is_used_up_seals_nothing_more),
 		cmocka_unit_test(new_keys_are_asked_for_well_before_the_end_whatever_is_configured),
 		with_keys(without_keys_or_a_place_nothing_is_sent),
+		with_keys(what_the_path_does_not_carry_is_cut_in_equal_fragments_of_one_train),
+		with_keys(what_the_path_just_carries_goes_whole),
+		with_keys(frames_of_any_length_arrive_in_fragments_of_any_path),
+		with_keys(a_frame_beyond_the_limit_of_fragments_is_counted),
+		with_keys(another_peers_fragment_completes_nothing),
+		with_keys(fragments_that_cannot_be_are_counted_by_reason),
+		with_keys(a_flood_of_incomplete_frames_is_bounded_and_times_out),
+		with_keys(a_train_is_of_one_class),
+		with_keys(congestion_on_the_path_is_told_to_the_receiver_or_by_a_loss),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
