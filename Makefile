@@ -70,7 +70,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper bench-mtu install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -172,6 +172,10 @@ bench-tunnel: deps ## the tunnel beside its peers, into results/ (root, an idle 
 bench-shaper: deps ## the delay line against what it promises, into results/ (root, an idle machine, 12 minutes; BENCH_ARGS=--quick)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)scripts/bench-shaper $(BENCH_ARGS)
+
+bench-mtu: deps ## frames that the path does not carry whole, into results/ (root, an idle machine, 4 minutes; BENCH_ARGS=--quick)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/bench-mtu $(BENCH_ARGS)
 
 install: all ## install the program, man pages and the systemd unit below PREFIX (/usr/local)
 	$(Q)install -D -m 755 build/longhaul $(DESTDIR)$(PREFIX)/bin/longhaul
