@@ -127,6 +127,10 @@ static void print_path(const json_t *p)
 		       json_real_value(rtt), json_real_value(json_object_get(p, "jitter_ms")),
 		       100 * json_real_value(json_object_get(p, "loss_out")),
 		       100 * json_real_value(json_object_get(p, "loss_in")));
+	if (json_is_integer(json_object_get(p, "path_mtu")))
+		printf(", path MTU %lld (inner %lld%s)", number_of(p, "path_mtu"),
+		       number_of(p, "inner_mtu"),
+		       strcmp(text_of(p, "path_mtu_state"), "complete") ? ", still probing" : "");
 	if (*text_of(p, "cipher"))
 		printf(", %s by %s, session %.0f s old, %lld rekeys", text_of(p, "cipher"),
 		       text_of(p, "engine"), json_real_value(json_object_get(p, "session_s")),
@@ -166,8 +170,8 @@ static void print_tags(const json_t *doc)
 	json_t *t;
 	size_t i;
 
-	printf("\n%-10s %6s %6s %10s %12s %15s %10s\n", "TAG", "MTU", "WSCALE", "SYNS",
-	       "MSS CLAMPED", "WSCALE WRITTEN", "MALFORMED");
+	printf("\n%-10s %6s %6s %10s %12s %15s %10s %8s\n", "TAG", "MTU", "WSCALE", "SYNS",
+	       "MSS CLAMPED", "WSCALE WRITTEN", "MALFORMED", "HINTS");
 	json_array_foreach(json_object_get(doc, "tags"), i, t)
 	{
 		f = json_object_get(t, "frobs");
@@ -176,9 +180,11 @@ static void print_tags(const json_t *doc)
 		snprintf(m, sizeof(m), json_is_null(mtu) ? "off" : "%lld", json_integer_value(mtu));
 		snprintf(w, sizeof(w), json_is_null(wscale) ? "off" : "%lld",
 			 json_integer_value(wscale));
-		printf("%-10lld %6s %6s %10lld %12lld %15lld %10lld\n", number_of(t, "tag"), m, w,
-		       number_of(f, "syns"), number_of(f, "mss_clamped"),
-		       number_of(f, "wscale_written"), number_of(f, "malformed"));
+		printf("%-10lld %6s %6s %10lld %12lld %15lld %10lld %8lld\n", number_of(t, "tag"),
+		       m, w, number_of(f, "syns"),
+		       number_of(f, "mss_clamped") + number_of(f, "mss_clamped_out"),
+		       number_of(f, "wscale_written"), number_of(f, "malformed"),
+		       number_of(json_object_get(t, "hints"), "sent"));
 	}
 }
 
@@ -248,9 +254,11 @@ static void print_human(const json_t *doc)
 		       "them\n",
 		       overruns);
 	if (number_of(outer, "fragmented"))
-		printf("%lld frames were sent as several outer packets: lower the MTU (-m) for "
-		       "TCP\n",
-		       number_of(outer, "fragmented"));
+		printf("%lld frames were longer than the path carries and were sent in fragments%s\n",
+		       number_of(outer, "fragmented"),
+		       json_is_true(json_object_get(outer, "plain_text"))
+			       ? " by the kernel: lower the MTU (-m) for TCP"
+			       : "");
 }
 
 static int print(const json_t *doc, const struct options *o)

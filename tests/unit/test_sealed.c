@@ -409,6 +409,55 @@ static void what_the_path_does_not_carry_is_cut_in_equal_fragments_of_one_train(
 	assert_memory_equal(batch->frames[1].data, frame, sizeof(frame));
 }
 
+/* The ARP request once more, as fragments of 21 bytes of frame 9; they stand in doc/protocol.md
+ * too. */
+static const char *const fragments_hex[] = {
+	"11000000010203040000000100000000000000053260643a0db93d14fb2986d756450fa0"
+	"9a72d4cb415bfe8fc3647897126ebd954ab1fbb55505017d6e42de5e6c",
+	"1100000001020304000000010000000000000006a346690c3202505a0900e7eb0f406d23"
+	"7046aa1efef2c2c64ffcc61fedb880424ad436f93823d7cc767c79d955",
+};
+
+static void these_fragments_are_opened_to_the_frame(void **state)
+{
+	uint8_t datagrams[2][65];
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		assert_int_equal(unhex(fragments_hex[i], datagrams[i]), sizeof(datagrams[i]));
+	receive(datagrams[1], sizeof(datagrams[1]), 40000);
+	assert_int_equal(batch->n, 0);
+	receive(datagrams[0], sizeof(datagrams[0]), 40000);
+	assert_int_equal(batch->n, 1);
+	assert_int_equal(batch->frames[0].len, arp_len);
+	assert_memory_equal(batch->frames[0].data, arp, arp_len);
+}
+
+/* What is sealed in the fragments of a frame of 601 bytes, over a path of 576: 304 of 512, and
+ * padding. */
+static void a_fragments_payload_has_these_bytes(void **state)
+{
+	static const uint8_t heads[2][FRAGMENT_HDR_LEN] = {{0, 0, 0, 0x2a, 0, 0, 0x02, 0x59},
+							   {0, 0, 0, 0x2a, 0x01, 0x2d, 0x02, 0x59}};
+	uint8_t frame[601], nonce[AEAD_IV_LEN], *at;
+	unsigned i;
+
+	s.frame_id = 0x2a;
+	set_path(576);
+	send_long(frame, sizeof(frame));
+	assert_int_equal(s.trains[0].count, 2);
+	assert_int_equal(s.trains[0].size, 20 + 8 + 301 + 16);
+	for (i = 0; i < 2; i++) {
+		at = s.trains[0].bytes + i * s.trains[0].size;
+		aead_nonce(nonce, keys[0] + AEAD_KEY_LEN, 5 + i);
+		assert_true(aead_openssl.open(t.peers[0].tx->keys[0].aead, nonce, at, 20, at + 20,
+					      s.trains[0].size - 20));
+		assert_memory_equal(at + 20, heads[i], FRAGMENT_HDR_LEN);
+		assert_memory_equal(at + 28, frame + 301 * i, 301 - i);
+	}
+	assert_int_equal(at[28 + 300], 0);
+}
+
 static void what_the_path_just_carries_goes_whole(void **state)
 {
 	uint8_t frame[1514];
@@ -643,6 +692,8 @@ int main(void)
 		cmocka_unit_test(new_keys_are_asked_for_well_before_the_end_whatever_is_configured),
 		with_keys(without_keys_or_a_place_nothing_is_sent),
 		with_keys(what_the_path_does_not_carry_is_cut_in_equal_fragments_of_one_train),
+		with_keys(these_fragments_are_opened_to_the_frame),
+		with_keys(a_fragments_payload_has_these_bytes),
 		with_keys(what_the_path_just_carries_goes_whole),
 		with_keys(frames_of_any_length_arrive_in_fragments_of_any_path),
 		with_keys(a_frame_beyond_the_limit_of_fragments_is_counted),
