@@ -151,8 +151,8 @@ def test_the_tunnel_interfaces_mtu_is_followed(make_lab):
 class Load:
     """TCP, datagrams and pings that go on until they are told to stop."""
 
-    def __init__(self, lab):
-        self.a, self.b = lab.host("hA"), lab.host("hB")
+    def __init__(self, lab, size):
+        self.a, self.b, self.size = lab.host("hA"), lab.host("hB"), size
         self.stop, self.failed, self.sent = threading.Event(), [], 0
         self.got: set[int] = set()
         self.streamed = 0
@@ -176,7 +176,7 @@ class Load:
     def _send(self):
         while not self.stop.is_set():
             for sender, _ in self.senders:
-                sender.send(self.sent.to_bytes(8, "big") + stream(1360, self.sent % 7))
+                sender.send(self.sent.to_bytes(8, "big") + stream(self.size, self.sent % 7))
                 self.sent += 1
             time.sleep(0.01)
 
@@ -186,11 +186,11 @@ class Load:
         while not self.stop.is_set():
             for _, receiver in self.senders:
                 try:
-                    data = receiver.recv(4000)
+                    data = receiver.recv(1 << 16)
                 except TimeoutError:
                     continue
                 number = int.from_bytes(data[:8], "big")
-                assert data[8:] == stream(1360, number % 7)
+                assert data[8:] == stream(self.size, number % 7)
                 self.got.add(number)
 
     def _serve(self):
@@ -238,16 +238,19 @@ class Load:
 
 @pytest.mark.parametrize("clamp", ["auto", "off"])
 @pytest.mark.parametrize("icmp", [True, False], ids=["icmp", "filtered"])
-def test_what_flows_goes_on_when_the_path_changes(make_lab, icmp, clamp):
-    path = Path(make_lab, 1500, icmp=icmp)
+@pytest.mark.parametrize("lan, mtus", [(1500, (1500, 1280, 1400, 1500)), (9000, (9000, 1400, 9000, 1500))],
+                         ids=["hosts-1500", "hosts-9000"])
+def test_what_flows_goes_on_when_the_path_changes(make_lab, lan, mtus, icmp, clamp):
+    """Datagrams and pings are as long as the first path carries in one piece, so that each of them tells."""
+    path = Path(make_lab, mtus[0], icmp=icmp, lan_mtu=lan)
     a, b = path.start("--mtu-raise", "1s", "-m", clamp)
-    path.known(1500)
-    load = Load(path.lab)
+    path.known(mtus[0])
+    load = Load(path.lab, mtus[0] - AROUND - 40 - 8 - 8)
     load.goes_on()
-    for mtu in (1280, 1400, 1500):
+    for mtu in mtus[1:]:
         path.set(mtu)
         load.goes_on()
-        passes(path.lab, 1394)
+        passes(path.lab, mtus[0] - AROUND - 28)
     load.end()
     assert {*drops(a.status()), *drops(b.status())} <= {"fragment_timeout"}
 

@@ -67,7 +67,7 @@ def test_vlans_pings_of_every_size_and_ipv6_outer(make_lab):
         lab.host("hA").ping(lab.host("hB").ip, size=size)
         lab.host("hA").ping(lab.host("hB").ip6, size=size)
     transfer(lab.host("hA"), lab.host("hB"), 8 * MIB, ipv6=True)
-    assert a.status()["tags"][0]["mtu"] == 1500 - 48 - 36 - 14
+    wait_for(lambda: a.status()["tags"][0]["mtu"] == 1500 - 48 - 36 - 14, what="the path's MTU to be found")
     with Capture(lab.site("A"), "wan", "not udp") as capture:
         lab.host("hA").ping(lab.host("hB").ip)
     assert not [p for p in capture.packets() if lab.host("hB").ip.encode() in p.data]
@@ -241,6 +241,8 @@ def test_a_peer_behind_nat_calls_in_and_may_move(make_lab):
     transfer(lab.host("hA"), lab.host("hB"), 4 * MIB)
     transfer(lab.host("hB"), lab.host("hA"), 4 * MIB)
     assert at_a.status()["peers"][0]["endpoint"].startswith("198.51.254.1:")
+    wait_for(lambda: at_a.status()["peers"][0]["path_mtu"] == at_b.status()["peers"][0]["path_mtu"] == 1500,
+             what="the path's MTU to be found through the translation")
     line.run("ip addr add 198.51.254.77/24 dev ab")
     line.run("nft -f -", input="flush ruleset\ntable ip nat { chain post { type nat hook postrouting priority 100; "
                                "oifname ab snat to 198.51.254.77; }; }\n")

@@ -187,6 +187,34 @@ def test_wrong_tag_wrong_worker_and_old_session_are_refused(scene):
              what="the tag's refusal")
 
 
+def test_fragments_are_replayed_damaged_and_mixed_in_vain(scene):
+    """What is not the peer's own, and new, never comes as far as the reassembly."""
+    lab, a, forger, _ = scene
+    with Capture(lab.site("B"), "wan", f"udp dst port {PORT}", direction="out") as capture:
+        lab.host("hB").ping(lab.host("hA").ip, count=10, size=1472)
+    fragments = [d for d in datagrams(capture, lab.site("B").ip) if d[0] & 15 == 1]
+    assert len(fragments) == 20
+    before, reassembled = frames_in(a), a.status()["outer"]["reassembled"]
+    for fragment in fragments:
+        forger.send(fragment)
+    for number, fragment in enumerate(fragments):           # another's counter, another's bytes
+        other = fragments[number - 1]
+        forger.send(fragment[:12] + (1 << 40 | number).to_bytes(8, "big") + fragment[20:])
+        forger.send(other[:20] + fragment[20:])
+        forger.send(fragment[:-1])
+    for bit in range(0, 8 * 64):
+        damaged = bytearray(fragments[0])
+        damaged[bit // 8] ^= 1 << bit % 8
+        forger.send(bytes(damaged))
+        if bit % 64 == 0:
+            time.sleep(0.001)
+    expect(a, replay=len(fragments), auth=len(fragments))
+    wait_for(lambda: sum(drops(a.status()).values()) >= 4 * len(fragments) + 8 * 64, what="all to be counted")
+    assert frames_in(a) == before and a.status()["outer"]["reassembled"] == reassembled
+    assert not [name for name in drops(a.status()) if name.startswith("fragment_")]
+    lab.host("hB").ping(lab.host("hA").ip, count=10, size=1472)
+
+
 def memory_kib(tunnel):
     """Resident memory of a process."""
     with open(f"/proc/{tunnel.pid}/status", encoding="utf-8") as f:
