@@ -112,9 +112,12 @@ def test_datagrams_that_arrive_together_keep_their_own_marks(make_lab):
         for number in range(0, 1000, 20):
             for each in range(number, number + 20):
                 send(sender, each.to_bytes(4, "big") + stream(1000, each % 5), ECT0 | (EF if each & 8 else 0))
-            for each in range(number, number + 20):
+            left = set(range(number, number + 20))      # a sender that moves between processors may overtake itself
+            while left:
                 data, tos = receive(receiver)
-                assert data == each.to_bytes(4, "big") + stream(1000, each % 5)
+                each = int.from_bytes(data[:4], "big")
+                left.remove(each)
+                assert data[4:] == stream(1000, each % 5)
                 assert tos & ~3 == (EF if each & 8 else 0)
                 marked[tos & 3 == CE] += 1
     assert marked[True] + marked[False] == 1000 and min(marked.values()) > 200
