@@ -85,6 +85,7 @@ struct conn {
 	uint32_t rx_id;		/* its number, chosen for our hello */
 	struct tx_session *tx;	/* used once the peer is ready */
 	uint64_t tags;		/* agreed: set of indices */
+	uint32_t mtu_said;	/* to the peer, as what fits on our way there */
 	char verify_error[320]; /* why the pin check failed, in words */
 	struct conn *next;
 };
@@ -111,7 +112,6 @@ struct link {
 	uint64_t rekeys;
 	bool called_by_us; /* who made the current connection */
 	char site[64], program[32], error[400];
-	uint32_t mtu_said;		    /* to it, as what fits on our way there */
 	uint32_t mtu_logged;		    /* path MTU, when its search had last ended */
 	uint32_t mtu_seen;		    /* …when it was last looked at */
 	uint64_t holes;			    /* of paths, that were logged */

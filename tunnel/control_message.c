@@ -84,13 +84,13 @@ void control_say_hello(struct conn *c)
 	struct tunnel *t = c->control->tunnel;
 
 	c->rx_id = session_choose_id(&t->sessions);
-	c->link->mtu_said = mtu_inner(t, c->link->peer);
+	c->mtu_said = mtu_inner(t, c->link->peer);
 	control_send(c, json_pack("{s:s, s:i, s:s, s:s, s:I, s:i, s:o, s:o, s:I, s:b, s:o}", "type",
 				  "hello", "version", PROTO_VERSION, "program", LONGHAUL_VERSION,
 				  "site", t->conf->site ? t->conf->site : "", "session",
 				  (json_int_t)c->rx_id, "workers", (int)t->n_workers, "tags",
 				  tags_offered(t, c->link->peer), "ciphers",
-				  ciphers_offered(t->conf), "mtu", (json_int_t)c->link->mtu_said,
+				  ciphers_offered(t->conf), "mtu", (json_int_t)c->mtu_said,
 				  "partial", !(t->conf->without & WITHOUT_PARTIAL), "peers",
 				  peers_up(c->control)));
 }
@@ -111,9 +111,9 @@ void control_say_mtu(struct link *l)
 {
 	uint32_t mtu = l->peer->inner_mtu;
 
-	if (!l->current || mtu == l->mtu_said)
+	if (!l->current || mtu == l->current->mtu_said)
 		return;
-	l->mtu_said = mtu;
+	l->current->mtu_said = mtu;
 	control_send(l->current, json_pack("{s:s, s:I}", "type", "mtu", "mtu", (json_int_t)mtu));
 }
 

@@ -357,6 +357,14 @@ void control_problems(struct control *k, json_t *all)
 				*l->error ? json_sprintf("peer %s is down: %s", l->peer->conf->name,
 							 l->error)
 					  : json_sprintf("peer %s is down", l->peer->conf->name));
+		if (l->up && peer_path_state(l->peer, k->tunnel->n_workers) == PMTU_ERROR)
+			json_array_append_new(
+				all,
+				json_sprintf("the path to peer %s carries only small packets: no "
+					     "probe of %u bytes comes back",
+					     l->peer->conf->name,
+					     peer_path_is_ipv6(l->peer) ? PMTU_IPV6
+									: PMTU_BASE_IPV4));
 		for (j = 0; l->up && now - l->missing_ns > MESH_GRACE_NS && j < k->n_links; j++)
 			if (l->missing & 1ull << j)
 				json_array_append_new(

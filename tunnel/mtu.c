@@ -27,7 +27,7 @@ uint32_t mtu_inner(const struct tunnel *t, const struct peer *p)
 
 	/* The overhead is IPv4's. Which family a peer is reached by, its paths know, if there are
 	 * any. */
-	if (path ? p->paths[0].headers == UDP_IPV6_HDR : peer_is_ipv6(p))
+	if (path ? peer_path_is_ipv6(p) : peer_is_ipv6(p))
 		around += UDP_IPV6_HDR - UDP_IPV4_HDR;
 	return outer > MTU_MIN + around ? outer - around : MTU_MIN;
 }

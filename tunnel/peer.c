@@ -312,6 +312,12 @@ bool peer_path_acked(struct path *path, uint64_t mark, uint64_t now_ns)
 	return known;
 }
 
+/* Whether the peer is sent to over IPv6, once there is a path. */
+bool peer_path_is_ipv6(const struct peer *p)
+{
+	return atomic_load(&p->paths[0].headers) == UDP_IPV6_HDR;
+}
+
 /* The least of our workers' path MTUs; 0 until each is known to carry anything. */
 uint32_t peer_path_mtu(const struct peer *p, unsigned n_workers)
 {

@@ -89,6 +89,7 @@ void peer_path_ends(struct path *path);
 uint32_t peer_path_poll(struct path *path, uint32_t interface_mtu, uint64_t mark, uint64_t now_ns);
 void peer_suspect_paths(struct peer *p, unsigned n_workers);
 bool peer_path_acked(struct path *path, uint64_t mark, uint64_t now_ns);
+bool peer_path_is_ipv6(const struct peer *p);
 uint32_t peer_path_mtu(const struct peer *p, unsigned n_workers);
 enum pmtu_state peer_path_state(const struct peer *p, unsigned n_workers);
 uint64_t peer_path_holes(const struct peer *p, unsigned n_workers);

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from longhaul_lab import Capture, LabError, wait_for
+from longhaul_lab import Capture, LabError, longhaul, wait_for
 from path import Path, found
 from traffic import drops, stream, transfer
 
@@ -122,6 +122,7 @@ def test_the_path_mtu_is_followed_down_and_up(make_lab, icmp):
     assert a.status()["peers"][0]["path_mtu_lowered"] == 1
     assert "packets of 1500 bytes do not pass any more" in a.text()
     assert f"path MTU is 1400: inner packets of up to {1400 - AROUND} bytes" in a.text()
+    assert f"path MTU 1400 (inner {1400 - AROUND})" in path.lab.site("A").run([longhaul(), "status"]).stdout
     path.set(9000)
     path.known(9000)
     assert a.status()["state"] == b.status()["state"] == "healthy"
@@ -482,6 +483,7 @@ def test_control_connections_do_not_stall_where_icmp_is_filtered(make_lab):
     a, b = path.start("-m", "off")
     wait_for(lambda: all(t.status()["peers"][0]["path_mtu_state"] == "error" for t in (a, b)), 60, "the least MTU")
     assert a.status()["peers"][0]["path_mtu"] == 576
+    wait_for(lambda: "carries only small packets" in str(a.status()["problems"]), 10, "status to tell it")
     a.expect("path MTU is 576: inner packets of up to 576 bytes go in one piece; that is less than", 30)
     everything_arrives(path.lab, 1500, MIB // 4)
     path.set(1500)
