@@ -7,12 +7,12 @@ VARIANT    ?= release
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 PYTEST     := /usr/bin/python3 -B -m pytest
-PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto libcap-ng
+PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto libcap-ng libpcap
 # Optional, x86 only; it has no pkg-config file.
 IPSEC_MB   := $(wildcard $(addsuffix /intel-ipsec-mb.h,/usr/include /usr/local/include))
 
 O          := build/$(VARIANT)
-FOLDERS    := lib frob shaper tunnel
+FOLDERS    := lib frob accel shaper tunnel
 SOURCES    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 HEADERS    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.h)))
 UNIT       := $(sort $(wildcard tests/unit/test_*.c))
