@@ -11,6 +11,9 @@
  *	             to ports and peers     to ports
  *	  flush                             flush
  *
+ * TCP of accelerated tags leaves that way after learning, for accel's TAPs,
+ * and comes back out of them: tap_ready.
+ *
  * A worker owns its end of every port and of the outer transport, and its
  * counters; the MAC table is shared. Everything a frame points at lives in
  * the worker's batch and stays until the flush at the batch's end, so nothing
@@ -52,6 +55,14 @@ struct outer_end {
 	struct loop_io io;
 };
 
+/* A queue of one of accel's TAPs, and what its callback needs to know. */
+struct tap_end {
+	struct worker *worker;
+	unsigned tap;
+	struct loop_io io;
+	struct tap_end *next;
+};
+
 struct worker {
 	struct tunnel *tunnel;
 	unsigned index;
@@ -61,6 +72,7 @@ struct worker {
 	struct port_end *ports; /* as many as the tunnel has */
 	struct outer *outer;
 	struct outer_end outer_ends[OUTER_SOCKETS];
+	struct tap_end *taps;
 	struct batch *port_batch, *outer_batch; /* each is laid out for its own kind of socket */
 	struct gso_merge *merge;
 	struct counters counters;
@@ -199,6 +211,9 @@ static bool learn(struct worker *w, const struct tag *tag, fdb_place place, cons
 	case FDB_CONFLICT: drop(w, DROP_mac_conflict, wire_frames(f, p)); return false;
 	case FDB_FULL: counter_add(&w->counters.unlearnt, 1); return true;
 	case FDB_MOVED:
+		if (accelerate_is_on(&w->tunnel->accelerate, (unsigned)(tag - w->tunnel->tags)))
+			accel_moved(w->tunnel->accelerate.accel, (unsigned)(tag - w->tunnel->tags),
+				    key.vid, key.mac);
 		log_debug("tag %u: %02x:%02x:%02x:%02x:%02x:%02x moved to %s %s", tag->tag,
 			  key.mac[0], key.mac[1], key.mac[2], key.mac[3], key.mac[4], key.mac[5],
 			  fdb_is_peer(place) ? "peer" : "port",
@@ -274,6 +289,26 @@ static void make_single(struct gso_merged *m, struct iovec *iov, struct frame *f
 				 .wire_len = wire_len};
 }
 
+/* Whether a frame from a port is accel's, and not bridged. */
+static bool is_accelerated(struct worker *w, struct port *port, struct frame *f,
+			   const struct packet *p, struct gso_merged *single, struct iovec *iov)
+{
+	struct tunnel *t = w->tunnel;
+	struct packet answer;
+
+	if (!accelerate_is_on(&t->accelerate, port->tag))
+		return false;
+	switch (accel_from_port(t->accelerate.accel, w->index, port->tag, f, p, w->now_ms)) {
+	case ACCEL_BRIDGE: return false;
+	case ACCEL_TAKEN: return true;
+	case ACCEL_ANSWER: break;
+	}
+	packet_parse(f->data, f->len, &answer);
+	make_single(single, iov, f, 1, &answer);
+	to_ports(w, 1ull << port->index, single, &answer);
+	return true;
+}
+
 /* Port to bridge: one frame, perhaps a super-frame. */
 static void from_port(struct worker *w, struct port *port, struct frame *f,
 		      struct gso_merged *single, struct iovec *iov)
@@ -291,7 +326,8 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	counter_add(&in->bytes, f->len + (frames - 1) * gso_header_len(f, &p));
 	counter_add(&in->supers, frames > 1);
 	if (!admit(w, f, &p, frames) || !is_foreign(w, port, f, &p, frames) ||
-	    !learn(w, tag, fdb_port(port->index), f, &p))
+	    !learn(w, tag, fdb_port(port->index), f, &p) ||
+	    is_accelerated(w, port, f, &p, single, iov))
 		return;
 	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
 	if (d.peers)
@@ -384,6 +420,10 @@ static void from_peer(struct worker *w, const struct gso_merged *m)
 	counter_add(&in->supers, m->frames > 1);
 	if (!admit(w, m->head, &p, m->frames) || !learn(w, tag, fdb_peer(peer), m->head, &p))
 		return;
+	if (accelerate_is_on(&w->tunnel->accelerate, outer_key_tag(m->head->key)) &&
+	    accel_from_peer(w->tunnel->accelerate.accel, outer_key_tag(m->head->key), peer, m->head,
+			    &p, w->now_ms) != ACCEL_BRIDGE)
+		return;
 	d = find_destinations(w, tag, fdb_peer(peer), m->head, &p, m->frames);
 	to_ports(w, d.ports, m, &p);
 }
@@ -415,6 +455,48 @@ static void outer_ready(void *ctx, uint32_t events)
 	flush_ports(w);
 }
 
+/* A frame of our own making goes to where its destination is, or to all ports of its tag. */
+static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
+		       struct gso_merged *single, struct iovec *iov)
+{
+	struct tag *tag = &w->tunnel->tags[tag_index];
+	struct fdb_key key;
+	struct packet p;
+	fdb_place at;
+
+	packet_parse(f->data, f->len, &p);
+	key = key_of(tag, f->data, &p);
+	at = fdb_lookup(w->tunnel->fdb, &key);
+	if (at != FDB_NOWHERE && fdb_is_peer(at)) {
+		w->tunnel->outer_ops->send(w->outer, tag_index,
+					   atomic_load(&tag->peers) & 1ull << fdb_index(at), f);
+		return;
+	}
+	make_single(single, iov, f, wire_frames(f, &p), &p);
+	to_ports(w, at == FDB_NOWHERE ? tag->ports : tag->ports & 1ull << fdb_index(at), single,
+		 &p);
+}
+
+static void tap_ready(void *ctx, uint32_t events)
+{
+	struct tap_end *end = ctx;
+	struct worker *w = end->worker;
+	struct accel *a = w->tunnel->accelerate.accel;
+	struct gso_merged singles[BATCH_MESSAGES];
+	struct iovec iovs[BATCH_MESSAGES];
+	unsigned i, tag;
+
+	accel_tap_receive(a, w->index, end->tap, w->port_batch);
+	batch_begins(w);
+	rcu_read_lock();
+	for (i = 0; i < w->port_batch->n; i++)
+		if (accel_from_tap(a, end->tap, &w->port_batch->frames[i], &tag))
+			from_accel(w, tag, &w->port_batch->frames[i], &singles[i], &iovs[i]);
+	w->tunnel->outer_ops->flush(w->outer);
+	rcu_read_unlock();
+	flush_ports(w);
+}
+
 static void copy_overruns(void *ctx)
 {
 	struct worker *w = ctx;
@@ -433,6 +515,16 @@ static void outer_tick(void *ctx)
 	struct worker *w = ctx;
 
 	w->tunnel->outer_ops->tick(w->outer);
+}
+
+/* Reads accel's TAPs that there are already. */
+static void open_taps(struct worker *w)
+{
+	const struct accelerate *a = &w->tunnel->accelerate;
+	unsigned i;
+
+	for (i = 0; a->accel && i < a->n_taps; i++)
+		worker_add_tap(w, i, a->taps[i].fds[w->index]);
 }
 
 /* Makes a worker with all its descriptors open, so that what is wrong is said before it runs. */
@@ -480,6 +572,7 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 		if (end->io.fd >= 0)
 			loop_add(w->loop, &end->io, EPOLLIN);
 	}
+	open_taps(w);
 	w->outer_timer = (struct loop_timer){.expired = outer_tick, .ctx = w};
 	if (t->outer_ops->tick)
 		loop_timer_start(w->loop, &w->outer_timer, 0, OUTER_TICK_NS);
@@ -512,6 +605,16 @@ int worker_start(struct worker *w, struct err *e)
 	return 0;
 }
 
+static void free_taps(struct worker *w)
+{
+	struct tap_end *end;
+
+	while ((end = w->taps)) {
+		w->taps = end->next;
+		free(end); /* the descriptor is accel's */
+	}
+}
+
 /* Stops a worker and closes what it has. */
 void worker_free(struct worker *w)
 {
@@ -528,6 +631,7 @@ void worker_free(struct worker *w)
 			port_queue_close(&w->ports[i].queue);
 	if (w->outer)
 		w->tunnel->outer_ops->close(w->outer);
+	free_taps(w);
 	loop_free(w->loop);
 	gso_merge_free(w->merge);
 	batch_free(w->port_batch);
@@ -593,4 +697,64 @@ static void rebind_outer(void *arg)
 void worker_rebind_outer(struct worker *w)
 {
 	loop_post(w->loop, rebind_outer, w);
+}
+
+static void add_tap(void *arg)
+{
+	struct tap_end *end = arg;
+	struct worker *w = end->worker;
+
+	end->next = w->taps;
+	w->taps = end;
+	loop_add(w->loop, &end->io, EPOLLIN);
+}
+
+/* Has the worker read a queue of one of accel's TAPs, which stays accel's. */
+void worker_add_tap(struct worker *w, unsigned tap, int fd)
+{
+	struct tap_end *end = calloc(1, sizeof(*end));
+
+	if (!end)
+		return;
+	*end = (struct tap_end){w, tap, {fd, tap_ready, end}, NULL};
+	if (loop_post(w->loop, add_tap, end))
+		free(end);
+}
+
+/* A frame for a worker to send. */
+struct parcel {
+	struct worker *worker;
+	unsigned tag;
+	struct virtio_net_hdr vnet;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+static void send_parcel(void *arg)
+{
+	struct parcel *p = arg;
+	struct frame f = {.data = p->bytes, .len = p->len, .vnet = p->vnet};
+	struct gso_merged single;
+	struct iovec iov;
+
+	batch_begins(p->worker);
+	rcu_read_lock();
+	from_accel(p->worker, p->tag, &f, &single, &iov);
+	p->worker->tunnel->outer_ops->flush(p->worker->outer);
+	rcu_read_unlock();
+	flush_ports(p->worker);
+	free(p);
+}
+
+/* Has the worker send a frame, which is copied, to where its destination is. Any thread. */
+void worker_send(struct worker *w, unsigned tag, const struct frame *f)
+{
+	struct parcel *p = malloc(sizeof(*p) + f->len);
+
+	if (!p)
+		return;
+	*p = (struct parcel){.worker = w, .tag = tag, .vnet = f->vnet, .len = f->len};
+	memcpy(p->bytes, f->data, f->len);
+	if (loop_post(w->loop, send_parcel, p))
+		free(p);
 }
