@@ -74,6 +74,20 @@ static bool is_over(void *ctx, struct flow *f)
 	return until && (int32_t)(now - until) > 0;
 }
 
+/* Keeps streams ready to every peer that accelerates something with us. */
+static void refill_all(void *arg)
+{
+	struct accel *a = arg;
+	unsigned peer, tag;
+
+	for (peer = 0; peer < a->conf.n_peers; peer++)
+		for (tag = 0; tag < a->conf.n_tags; tag++)
+			if (a->conf.tags[tag].on && a->host.agreed(a->host.ctx, tag, peer)) {
+				stream_refill(a, peer);
+				break;
+			}
+}
+
 static void tick(void *ctx)
 {
 	struct accel *a = ctx;
@@ -91,26 +105,14 @@ static void tick(void *ctx)
 	if (now - a->swept_ns > NS_PER_S) {
 		a->swept_ns = now;
 		flow_sweep(&a->flows, is_over, &now_ms);
+		refill_all(a);
 	}
 }
 
-/* A peer's agreement has changed: streams to it are made, or it is known that they cannot be. */
-static void peer_changed(void *arg)
+/* What is agreed with a peer has changed. Any thread. */
+void accel_peer_changed(struct accel *a)
 {
-	struct accel *a = arg;
-	unsigned peer, tag;
-
-	for (peer = 0; peer < a->conf.n_peers; peer++)
-		for (tag = 0; tag < a->conf.n_tags; tag++)
-			if (a->conf.tags[tag].on && a->host.agreed(a->host.ctx, tag, peer)) {
-				stream_refill(a, peer);
-				break;
-			}
-}
-
-void accel_peer_changed(struct accel *a, unsigned peer)
-{
-	loop_post(a->loop, peer_changed, a);
+	loop_post(a->loop, refill_all, a);
 }
 
 /* ---- the thread ---- */

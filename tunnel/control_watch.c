@@ -51,8 +51,6 @@ static void agree_acceleration(struct tunnel *t, struct link *l, const struct co
 				"peer %s does not accelerate tag %u: its TCP is bridged as it is",
 				l->peer->conf->name, t->tags[i].tag);
 	atomic_store(&t->accelerate.agreed[l->peer->index], agreed);
-	if (t->accelerate.accel)
-		accel_peer_changed(t->accelerate.accel, l->peer->index);
 }
 
 /* Both sides have acknowledged: a connection's sessions take the place of the old ones. */
@@ -94,6 +92,8 @@ void control_link_up(struct conn *c)
 	l->backoff_ns = BACKOFF_FIRST_NS;
 	peer_trim_places(l->peer, l->workers);
 	grant_tags(k->tunnel, l->peer, c->tags);
+	if (k->tunnel->accelerate.accel)
+		accel_peer_changed(k->tunnel->accelerate.accel);
 	if (!c->tags)
 		log_warning("peer %s: no tag in common; nothing is bridged with it",
 			    l->peer->conf->name);
