@@ -16,6 +16,7 @@
 
 #include "lib/log.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,7 +141,11 @@ static int set_up(struct accel *a, struct err *e)
 static void *run(void *arg)
 {
 	struct accel *a = arg;
+	sigset_t all;
 
+	/* The main thread has not yet said which signals it waits for: none is this one's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	a->ready_ret = set_up(a, &a->ready_err);
 	sem_post(&a->ready);
 	while (sem_wait(&a->go) && errno == EINTR)

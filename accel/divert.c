@@ -10,7 +10,8 @@
  *
  *	way      from the host                      from the peer
  *	HELD     SYN: the newest is kept; RST        as bridged
- *	DIVERT   to the stack, FIN withheld          dropped: it cannot be
+ *	DIVERT   to the stack, FIN withheld; SYN     dropped: it cannot be
+ *	         by the relay thread
  *	BRIDGE   bridged                             bridged
  *	RESET    answered by RST; SYN begins anew    SYN: bridged from now on
  *	CLOSED   answered by ACK; SYN begins anew    SYN: bridged from now on
@@ -56,8 +57,8 @@ static enum accel_verdict bridge(struct flow *fl, const struct segment *s, uint3
 }
 
 /* Host to stack. */
-static enum accel_verdict to_stack(struct accel *a, unsigned worker, struct flow *fl,
-				   struct frame *f, const struct packet *p, const struct segment *s)
+static void to_stack(struct accel *a, unsigned worker, struct flow *fl, struct frame *f,
+		     const struct packet *p, const struct segment *s)
 {
 	struct packet q = *p;
 	bool news;
@@ -72,7 +73,6 @@ static enum accel_verdict to_stack(struct accel *a, unsigned worker, struct flow
 		count(&a->counts.tap_lost);
 	if (news)
 		news_key(a, NEWS_FIN, &fl->key);
-	return ACCEL_TAKEN;
 }
 
 /* A SYN that nothing was decided about, or a segment from the middle of a connection. */
@@ -177,7 +177,13 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 		/* By another way than to the remote host it is none of ours. */
 		if (memcmp(f->data, fl->remote_mac, 6))
 			return ACCEL_BRIDGE;
-		return to_stack(a, worker, fl, f, p, &s);
+		/* The stack has no socket of a connection that is just ending: to its listener a
+		 * new SYN would be a connection that does not exist. */
+		if (is_open_syn(&s))
+			news_frame(a, NEWS_SYN, tag, f);
+		else
+			to_stack(a, worker, fl, f, p, &s);
+		return ACCEL_TAKEN;
 	case FLOW_RESET:
 	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, fl->way == FLOW_RESET);
 	default: return ACCEL_TAKEN;

@@ -16,6 +16,7 @@
 #include "lib/log.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -203,6 +204,8 @@ static void conclude(struct relay *r, unsigned actions)
 {
 	struct accel *a = r->a;
 	struct flow *f = r->flow;
+	struct frame syn;
+	struct packet p;
 
 	if (actions & LIFE_CLOSE) {
 		pump_release(r, false);
@@ -225,6 +228,9 @@ static void conclude(struct relay *r, unsigned actions)
 		flow_remove(&a->flows, f);
 	r->ended = true;
 	accel_later(a);
+	/* The next one of the same tuple has been waiting for this. */
+	if (actions & (LIFE_CLOSE | LIFE_ABORT) && held(r, &syn, &p) && !a->stopping)
+		relay_syn(a, f->key.tag, &syn, &p);
 }
 
 /* Something has happened to a flow: does what must be done. The relay may have ended afterwards. */
@@ -369,6 +375,27 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	return true;
 }
 
+/*
+ * A SYN of a connection that is relayed. The stack answers it if it still has
+ * a socket: to a retransmission, or with a challenge to a client that has
+ * started anew. If that has just ended, the SYN begins the next connection as
+ * soon as the peer has ended this one, too.
+ */
+static void syn_of_live(struct relay *r, struct frame *f, struct packet *p)
+{
+	struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
+	socklen_t len = sizeof(info);
+
+	if (r->io.fd >= 0)
+		getsockopt(r->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	if (info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_TIME_WAIT) {
+		relay_keep_syn(r, f);
+		return;
+	}
+	segment_untag(f, p);
+	stack_write(r->flow->tap, 0, f);
+}
+
 /* A SYN came that nothing was decided about when a worker saw it. */
 void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
 {
@@ -394,7 +421,11 @@ void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
 		}
 		return;
 	}
-	if (fl && (fl->relay || fl->way == FLOW_BRIDGE)) {
+	if (fl && fl->relay) {
+		syn_of_live(fl->relay, f, p);
+		return;
+	}
+	if (fl && fl->way == FLOW_BRIDGE) {
 		a->host.send(a->host.ctx, tag, f);
 		return;
 	}
