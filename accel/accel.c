@@ -62,9 +62,15 @@ void accel_later(struct accel *a)
 }
 
 /* Forgets entries whose time has come. */
+struct sweep {
+	struct accel *a;
+	uint32_t now_ms;
+};
+
 static bool is_over(void *ctx, struct flow *f)
 {
-	uint32_t now = *(uint32_t *)ctx, until = atomic_load(&f->until_ms);
+	const struct sweep *s = ctx;
+	uint32_t now = s->now_ms, until = atomic_load(&f->until_ms);
 	uint32_t seen = atomic_load(&f->seen_ms);
 
 	if (f->relay)
@@ -72,7 +78,15 @@ static bool is_over(void *ctx, struct flow *f)
 	if (f->way == FLOW_BRIDGE)
 		return until ? now - seen > LINGER_MS && (int32_t)(now - until) > 0
 			     : now - seen > BRIDGED_IDLE_MS;
-	return until && (int32_t)(now - until) > 0;
+	if (!until || (int32_t)(now - until) <= 0)
+		return false;
+	if (f->way == FLOW_QUERY) { /* no peer has confirmed it */
+		atomic_store(&f->until_ms, (now + LINGER_MS) | 1);
+		atomic_store(&f->way, FLOW_RESET);
+		return false;
+	}
+	memory_remove(s->a, f);
+	return true;
 }
 
 /* Keeps streams ready to every peer that accelerates something with us. */
@@ -93,7 +107,7 @@ static void tick(void *ctx)
 {
 	struct accel *a = ctx;
 	uint64_t now = clock_ns();
-	uint32_t now_ms = now_ms_of(now);
+	struct sweep sweep = {a, now_ms_of(now)};
 	struct relay *r;
 	struct stream *s;
 
@@ -105,7 +119,8 @@ static void tick(void *ctx)
 	rcu_read_unlock();
 	if (now - a->swept_ns > NS_PER_S) {
 		a->swept_ns = now;
-		flow_sweep(&a->flows, is_over, &now_ms);
+		flow_sweep(&a->flows, is_over, &sweep);
+		memory_tick(a, now);
 		refill_all(a);
 	}
 }
@@ -153,6 +168,7 @@ static void *run(void *arg)
 	if (a->ready_ret)
 		return NULL;
 	rcu_register_thread();
+	memory_open(a);
 	loop_run(a->loop);
 	rcu_unregister_thread();
 	return NULL;
@@ -214,6 +230,8 @@ int accel_start(struct accel *a, struct err *e)
 {
 	if (flow_table_init(&a->flows))
 		return err_set(e, ENOMEM, "out of memory");
+	/* Until the journal has been read, nothing unknown is believed. */
+	atomic_store(&a->quarantine_until_ns, UINT64_MAX);
 	log_info("accel: connections are steered to the stack by %s", a->stack.steer->name);
 	a->started = true;
 	sem_post(&a->go);
@@ -278,6 +296,7 @@ void accel_free(struct accel *a)
 	relay_free_ended(a);
 	if (a->loop)
 		stack_close(&a->stack);
+	memory_close(a, a->stopping);
 	flow_table_release(&a->flows);
 	loop_free(a->loop);
 	sem_destroy(&a->ready);

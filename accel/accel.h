@@ -68,6 +68,8 @@ struct accel_host {
 	int (*place)(void *ctx, unsigned tag, uint16_t vid, const uint8_t mac[6]);
 	/* Whether a tag is granted to a peer and accelerated by both sides. */
 	bool (*agreed)(void *ctx, unsigned tag, unsigned peer);
+	/* Whether it is known what a peer accelerates. */
+	bool (*connected)(void *ctx, unsigned peer);
 	/* Sends a frame to where its destination is: a border port, or a peer. It is copied. */
 	void (*send)(void *ctx, unsigned tag, const struct frame *f);
 	/* Please open so many more streams to a peer. */

@@ -81,20 +81,22 @@ static enum accel_verdict undecided(struct accel *a, unsigned tag, struct frame 
 				    const struct flow_key *key)
 {
 	enum accel_reason reason;
-	uint64_t until;
+	bool quarantine;
 
 	if (f->data[0] & 1)
 		return ACCEL_BRIDGE;
+	if (a->host.place(a->host.ctx, tag, p->vid, f->data) == ACCEL_LOCAL)
+		return ACCEL_BRIDGE;
+	quarantine = atomic_load_explicit(&a->quarantine_until_ns, memory_order_relaxed);
 	if (!is_open_syn(s)) {
-		until = atomic_load_explicit(&a->quarantine_until_ns, memory_order_relaxed);
-		if (!until || s->flags & SEGMENT_SYN)
+		if (!quarantine || s->flags & SEGMENT_SYN)
 			return ACCEL_BRIDGE;
 		news_frame(a, NEWS_UNKNOWN, tag, f);
 		return ACCEL_TAKEN;
 	}
-	if (a->host.place(a->host.ctx, tag, p->vid, f->data) == ACCEL_LOCAL)
-		return ACCEL_BRIDGE;
-	if (!decide_syn(&a->conf.tags[tag], f, p, &reason)) {
+	/* In quarantine what is bridged must be known to be so, or its next segment is not
+	 * believed. */
+	if (!quarantine && !decide_syn(&a->conf.tags[tag], f, p, &reason)) {
 		accel_count_bypass(a, reason);
 		return ACCEL_BRIDGE;
 	}
@@ -103,13 +105,16 @@ static enum accel_verdict undecided(struct accel *a, unsigned tag, struct frame 
 }
 
 static enum accel_verdict ended(struct accel *a, struct flow *fl, unsigned tag, struct frame *f,
-				const struct packet *p, const struct segment *s, bool reset)
+				const struct packet *p, const struct segment *s, bool reset,
+				uint32_t now_ms)
 {
 	if (is_open_syn(s)) {
 		news_frame(a, NEWS_SYN, tag, f);
 		return ACCEL_TAKEN;
 	}
 	if (reset ? segment_answer_reset(f, p) : segment_answer_ack(f, p)) {
+		if (reset) /* a tomb has done its duty */
+			atomic_store(&fl->until_ms, (now_ms + LINGER_MS) | 1);
 		count(reset ? &a->counts.resets_sent : &a->counts.acks_sent);
 		return ACCEL_ANSWER;
 	}
@@ -185,7 +190,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 			to_stack(a, worker, fl, f, p, &s);
 		return ACCEL_TAKEN;
 	case FLOW_RESET:
-	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, fl->way == FLOW_RESET);
+	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, fl->way == FLOW_RESET, now_ms);
 	default: return ACCEL_TAKEN;
 	}
 }
@@ -204,7 +209,7 @@ enum accel_verdict accel_from_peer(struct accel *a, unsigned tag, unsigned peer,
 	flow_key_of(&key, tag, f, p, false);
 	fl = flow_find(&a->flows, &key);
 	if (!fl) {
-		if (!(s.flags & SEGMENT_SYN) && atomic_load(&a->quarantine_until_ns))
+		if (atomic_load(&a->quarantine_until_ns))
 			news_key(a, NEWS_BRIDGED, &key);
 		return ACCEL_BRIDGE;
 	}

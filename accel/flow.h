@@ -71,6 +71,7 @@ struct flow {
 	uint8_t headers[FLOW_HEADERS_MAX]; /* of the host's newest segment since its FIN, untagged
 					    */
 	uint16_t headers_len;
+	int slot;	     /* in the journal, + 1; 0: none. The relay thread's own, as is */
 	struct relay *relay; /* the relay thread's own; NULL: nothing is relayed (any more) */
 	struct cds_lfht_node node;
 	struct rcu_head rcu;

@@ -5,6 +5,7 @@
 
 #include "accel/accel.h"
 #include "accel/flow.h"
+#include "accel/journal.h"
 #include "accel/life.h"
 #include "accel/record.h"
 #include "accel/stack.h"
@@ -92,6 +93,7 @@ enum stream_state { STREAM_IDLE, STREAM_BUSY, STREAM_CLOSING };
 struct stream {
 	struct accel *a;
 	unsigned peer;
+	bool we_called; /* it was made by us */
 	bool we_open;	/* flows are opened on it by us; else by the peer */
 	bool heard;	/* its HELLO has come, or is not awaited */
 	bool pending;	/* on the list of those whose turn was cut short */
@@ -106,7 +108,8 @@ struct stream {
 	uint8_t *out;
 	uint32_t out_len, out_pos;
 	uint64_t born_ns, closing_ns;
-	uint64_t flows; /* it has served */
+	uint64_t flows;	   /* it has served */
+	uint32_t instance; /* of the peer's process; 0: not known yet */
 	struct stream *prev, *next, *next_pending;
 };
 
@@ -117,8 +120,12 @@ struct pool {
 	uint64_t asked_ns;
 	unsigned waiting; /* flows without a stream */
 	uint32_t next_flow;
-	bool told;  /* it has said which connections it knew to be accelerated */
-	bool knows; /* …and that it knows of all */
+	uint32_t instance;  /* number that its process has chosen; 0: not met yet */
+	bool told;	    /* it has said which connections it knew to be accelerated */
+	bool knows;	    /* …and that it knows of all */
+	struct tuple *lost; /* connections that were lost with it */
+	unsigned n_lost, room_lost;
+	bool lost_some; /* more than could be remembered */
 };
 
 struct accel_counts {
@@ -140,7 +147,8 @@ struct accel {
 	struct err ready_err;
 	struct stack stack;
 	struct flow_table flows;
-	struct journal *journal;
+	struct journal *journal; /* NULL: none */
+	uint32_t instance;	 /* chosen at the start, tells it from other lives */
 	struct accel_counts counts;
 	_Atomic unsigned news;		      /* handed over and not yet seen */
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
@@ -198,6 +206,20 @@ void relay_acceptable(void *ctx, uint32_t events);
 void relay_free_ended(struct accel *a);
 void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6]);
 void relay_bridge(struct accel *a, struct flow *f, enum accel_reason reason);
+
+/* memory.c: what is known of connections from before */
+void memory_open(struct accel *a);
+void memory_close(struct accel *a, bool clean);
+bool memory_add(struct accel *a, struct flow *f, bool client_here);
+void memory_remove(struct accel *a, struct flow *f);
+void memory_forget(struct accel *a, struct flow *f);
+void memory_lost(struct accel *a, struct flow *f, bool client_here);
+void memory_met(struct stream *s, uint32_t instance);
+void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len);
+void memory_told(struct stream *s, bool knows);
+void memory_unknown(struct accel *a, unsigned tag, struct frame *f, struct packet *p);
+void memory_bridged(struct accel *a, const struct flow_key *key);
+void memory_tick(struct accel *a, uint64_t now);
 
 /* pump.c */
 void pump_attach(struct relay *r, int fd);

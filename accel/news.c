@@ -42,8 +42,14 @@ static void take(void *arg)
 		of_flow(a, n);
 	else if (n->kind == NEWS_MOVED)
 		relay_moved(a, n->tag, n->key.vid, n->key.local);
-	else if (packet_parse(f.data, f.len, &p) == PACKET_OK && n->kind == NEWS_SYN)
+	else if (n->kind == NEWS_BRIDGED)
+		memory_bridged(a, &n->key);
+	else if (packet_parse(f.data, f.len, &p) != PACKET_OK)
+		;
+	else if (n->kind == NEWS_SYN)
 		relay_syn(a, n->tag, &f, &p);
+	else
+		memory_unknown(a, n->tag, &f, &p);
 	rcu_read_unlock();
 	free(n);
 }

@@ -209,6 +209,7 @@ static void conclude(struct relay *r, unsigned actions)
 
 	if (actions & LIFE_CLOSE) {
 		pump_release(r, false);
+		memory_remove(a, f);
 		atomic_store(&f->way, FLOW_CLOSED);
 		entry_until(f, LINGER_MS);
 		atomic_fetch_add(&a->counts.closed, 1);
@@ -218,6 +219,7 @@ static void conclude(struct relay *r, unsigned actions)
 		entry_until(f, LINGER_MS);
 		atomic_fetch_add(&a->counts.reset, 1);
 	} else if (actions & LIFE_BRIDGE_SYN) {
+		memory_remove(a, f);
 		bridge_syn(r);
 	} else {
 		pump_release(r, true);
@@ -225,7 +227,7 @@ static void conclude(struct relay *r, unsigned actions)
 	unprepare(r);
 	f->relay = NULL;
 	if (actions & LIFE_FORGET && !(actions & (LIFE_ABORT | LIFE_BRIDGE_SYN)))
-		flow_remove(&a->flows, f);
+		memory_forget(a, f);
 	r->ended = true;
 	accel_later(a);
 	/* The next one of the same tuple has been waiting for this. */
@@ -247,6 +249,8 @@ void relay_event(struct relay *r, enum life_event ev)
 		return;
 	}
 	r->phase_ns = clock_ns();
+	if (ev == LIFE_EV_stream_lost && actions & LIFE_ABORT)
+		memory_lost(r->a, r->flow, r->life.role == LIFE_NEAR);
 	speak(r, actions);
 	if (actions & LIFE_RELEASE_FIN)
 		release_fin(r);
@@ -345,6 +349,8 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	struct relay *r;
 	struct err e;
 
+	if (!decide_syn(&a->conf.tags[f->key.tag], syn, p, reason))
+		return false;
 	*reason = ACCEL_REASON_no_peer;
 	if (peer < 0)
 		return false;
@@ -358,6 +364,8 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 		log_warning("accel: %s", e.text);
 		return false;
 	}
+	if (!memory_add(a, f, true))
+		return false;
 	r = relay_new(a, f, LIFE_NEAR);
 	if (!r)
 		return false;
@@ -430,7 +438,7 @@ void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
 		return;
 	}
 	if (fl)
-		flow_remove(&a->flows, fl);
+		memory_forget(a, fl);
 	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms());
 	if (!fl)
 		return;
@@ -440,6 +448,7 @@ void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
 	peer = a->host.place(a->host.ctx, tag, p->vid, f->data);
 	if (begin(a, fl, f, p, peer, &reason))
 		return;
+	memory_remove(a, fl);
 	relay_bridge(a, fl, reason);
 	a->host.send(a->host.ctx, tag, f);
 }
@@ -477,7 +486,7 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	if (f && (f->relay || f->way == FLOW_BRIDGE))
 		return NULL;
 	if (f)
-		flow_remove(&a->flows, f);
+		memory_forget(a, f);
 	*why = REFUSE_local;
 	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_DIVERT, now_ms());
 	if (!f)
@@ -486,9 +495,10 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	memcpy(f->remote_mac, o->client_mac, 6);
 	f->offer_mss = o->mss;
 	f->tap = stack_tap(&a->stack, tag, key.vid, &e);
-	if (f->tap)
+	if (!f->tap)
+		log_warning("accel: %s", e.text);
+	else if (memory_add(a, f, false))
 		return f;
-	log_warning("accel: %s", e.text);
 	flow_remove(&a->flows, f);
 	return NULL;
 }
@@ -525,7 +535,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 			accel_later(a);
 		}
 		f->relay = NULL;
-		flow_remove(&a->flows, f);
+		memory_forget(a, f);
 		why = REFUSE_local;
 	}
 	say_refused(s, why, NULL);

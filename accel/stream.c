@@ -8,8 +8,8 @@
  *	                            └─ older than STREAM_AGE_NS ──▶ CLOSING
  *
  * The tunnel makes the connections, with its own identity and pins, and hands
- * them over ready; who made one says in its HELLO which side opens flows on
- * it, so two OPENs never cross on one stream. A stream carries one flow at a
+ * them over ready. Both sides say HELLO first; in it, who made the stream says
+ * which side opens flows on it, so two OPENs never cross on one. A stream carries one flow at a
  * time. It ends early (CLOSING) after a RESET: what was said is written, then
  * the sending side is shut down, and it is closed when the peer has done the
  * same, so that nothing said is lost by closing.
@@ -205,10 +205,14 @@ static void hello_come(struct stream *s, const uint8_t *payload)
 {
 	struct pool *p = &s->a->pools[s->peer];
 
-	if (s->heard || load_be16(payload) != STREAM_VERSION || payload[2] > 1) {
+	if (s->instance || load_be16(payload) != STREAM_VERSION || payload[2] > 1 || payload[3] ||
+	    !load_be32(payload + 4)) {
 		protocol_error(s);
 		return;
 	}
+	memory_met(s, load_be32(payload + 4));
+	if (s->we_called)
+		return; /* who opens flows was ours to say */
 	s->heard = true;
 	s->we_open = payload[2];
 	if (!s->we_open)
@@ -224,7 +228,7 @@ static void open_come(struct stream *s, const struct record *rec, const uint8_t 
 {
 	struct open_record o;
 
-	if (s->we_open || s->state != STREAM_IDLE || s->relay || !s->heard ||
+	if (s->we_open || s->state != STREAM_IDLE || s->relay || !s->heard || !s->instance ||
 	    rec->generation != s->generation + 1 || !open_parse(payload, &o)) {
 		protocol_error(s);
 		return;
@@ -245,8 +249,12 @@ static void record_come(struct stream *s, const struct record *rec, const uint8_
 		hello_come(s, payload);
 	else if (rec->type == RECORD_OPEN)
 		open_come(s, rec, payload);
-	else if (rec->type == RECORD_TUPLES || rec->type == RECORD_TUPLES_END)
-		return;
+	else if (!s->instance)
+		protocol_error(s);
+	else if (rec->type == RECORD_TUPLES)
+		memory_tuples(s, payload, rec->len);
+	else if (rec->type == RECORD_TUPLES_END)
+		memory_told(s, payload[0]);
 	else if (!s->heard || !current)
 		protocol_error(s);
 	else if (s->relay)
@@ -429,6 +437,7 @@ static void take_over(void *arg)
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .peer = h->peer,
+			     .we_called = h->we_called,
 			     .we_open = h->we_open,
 			     .heard = h->we_called,
 			     .ssl = h->ssl,
@@ -443,11 +452,10 @@ static void take_over(void *arg)
 	if (s->next)
 		s->next->prev = s;
 	a->streams = s;
-	if (h->we_called) {
-		store_be16(hello, STREAM_VERSION);
-		hello[2] = !h->we_open;
-		stream_send(s, RECORD_HELLO, hello, sizeof(hello));
-	}
+	store_be16(hello, STREAM_VERSION);
+	hello[2] = h->we_called && !h->we_open;
+	store_be32(hello + 4, a->instance);
+	stream_send(s, RECORD_HELLO, hello, sizeof(hello));
 	if (h->we_called && h->we_open) {
 		a->pools[h->peer].streams++;
 		a->pools[h->peer].idle++;

@@ -25,20 +25,20 @@
 #define RECORD_TUPLES_MAX 64
 
 enum record_type {
-	RECORD_HELLO = 1,  /* first on a stream, from who made it; flow and generation 0 */
-	RECORD_OPEN,	   /* connect to this server on behalf of this client */
-	RECORD_OPENED,	   /* it is connected */
-	RECORD_REFUSED,	   /* it is not, and why; the stream is free */
-	RECORD_CANCEL,	   /* the client has given up */
-	RECORD_CANCELLED,  /* nothing is left of it; the stream is free */
-	RECORD_DATA,	   /* bytes of the flow */
-	RECORD_FIN,	   /* no more bytes from my host */
-	RECORD_DELIVERED,  /* my host has acknowledged all of yours, the FIN too */
-	RECORD_RESET,	   /* the connection was reset; the stream ends */
-	RECORD_CREDIT,	   /* so many bytes more may be sent */
-	RECORD_DONE,	   /* nothing is left to do here; both sides' free the stream */
-	RECORD_TUPLES,	   /* connections that were accelerated with you when you were lost */
-	RECORD_TUPLES_END, /* that was all of them; flags say whether we know of all */
+	RECORD_HELLO = 1,	/* first on a stream, from who made it; flow and generation 0 */
+	RECORD_OPEN = 2,	/* connect to this server on behalf of this client */
+	RECORD_OPENED = 3,	/* it is connected */
+	RECORD_REFUSED = 4,	/* it is not, and why; the stream is free */
+	RECORD_CANCEL = 5,	/* the client has given up */
+	RECORD_CANCELLED = 6,	/* nothing is left of it; the stream is free */
+	RECORD_DATA = 7,	/* bytes of the flow */
+	RECORD_FIN = 8,		/* no more bytes from my host */
+	RECORD_DELIVERED = 9,	/* my host has acknowledged all of yours, the FIN too */
+	RECORD_RESET = 10,	/* the connection was reset; the stream ends */
+	RECORD_CREDIT = 11,	/* so many bytes more may be sent */
+	RECORD_DONE = 12,	/* nothing is left to do here; both sides' free the stream */
+	RECORD_TUPLES = 13,	/* connections that were accelerated with you when you were lost */
+	RECORD_TUPLES_END = 14, /* that was all of them; flags say whether we know of all */
 	RECORD_TYPES
 };
 

@@ -46,6 +46,13 @@ static bool agreed(void *ctx, unsigned tag, unsigned peer)
 	       1ull << tag;
 }
 
+static bool connected(void *ctx, unsigned peer)
+{
+	struct tunnel *t = ctx;
+
+	return atomic_load(&t->accelerate.connected) >> peer & 1;
+}
+
 static void send_frame(void *ctx, unsigned tag, const struct frame *f)
 {
 	struct tunnel *t = ctx;
@@ -117,7 +124,8 @@ static unsigned without(const struct conf *c)
 void accelerate_init(struct tunnel *t)
 {
 	struct accelerate *a = &t->accelerate;
-	struct accel_host host = {t,	     place,	      agreed,	send_frame, open_streams,
+	struct accel_host host = {t,	     place,	      agreed,
+				  connected, send_frame,      open_streams,
 				  add_queue, drop_privileges, peer_name};
 	struct accel_conf conf = {.name = t->conf->name,
 				  .state = t->conf->state,
@@ -147,6 +155,17 @@ void accelerate_init(struct tunnel *t)
 	snprintf(a->error, sizeof(a->error), "%s", e.text);
 	log_error("accel: %s; TCP is bridged as it is", e.text);
 	a->tags = 0;
+}
+
+/* Takes note of what a peer accelerates of the tags that are bridged with it; @known false: it is
+ * not connected any more. */
+void accelerate_agree(struct tunnel *t, unsigned peer, uint64_t tags, bool known)
+{
+	atomic_store(&t->accelerate.agreed[peer], tags);
+	if (known)
+		atomic_fetch_or(&t->accelerate.connected, 1ull << peer);
+	else
+		atomic_fetch_and(&t->accelerate.connected, ~(1ull << peer));
 }
 
 /* Lets it run, when privileges are dropped and the MAC table is there. */

@@ -18,6 +18,7 @@ struct accelerate {
 	struct accel *accel;			 /* NULL: nothing is accelerated */
 	uint64_t tags;				 /* set of indices that are to be, here */
 	_Atomic uint64_t agreed[ACCEL_TAGS_MAX]; /* by peer: those that it accelerates too */
+	_Atomic uint64_t connected;		 /* set of peers of which that is known */
 	char error[256];			 /* why it does not work here; "": it does */
 	struct {
 		int fds[64];	     /* by worker */
@@ -28,6 +29,7 @@ struct accelerate {
 void accelerate_init(struct tunnel *t);
 void accelerate_start(struct tunnel *t);
 void accelerate_stop(struct tunnel *t);
+void accelerate_agree(struct tunnel *t, unsigned peer, uint64_t tags, bool known);
 
 static inline bool accelerate_is_on(const struct accelerate *a, unsigned tag)
 {

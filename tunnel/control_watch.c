@@ -50,7 +50,7 @@ static void agree_acceleration(struct tunnel *t, struct link *l, const struct co
 			log_warning(
 				"peer %s does not accelerate tag %u: its TCP is bridged as it is",
 				l->peer->conf->name, t->tags[i].tag);
-	atomic_store(&t->accelerate.agreed[l->peer->index], agreed);
+	accelerate_agree(t, l->peer->index, agreed, true);
 }
 
 /* Both sides have acknowledged: a connection's sessions take the place of the old ones. */
@@ -127,7 +127,7 @@ void control_link_down(struct link *l, const char *why)
 
 	peer_use_session(l->peer, NULL);
 	grant_tags(t, l->peer, 0);
-	atomic_store(&t->accelerate.agreed[l->peer->index], 0);
+	accelerate_agree(t, l->peer->index, 0, false);
 	if (l->rx)
 		session_linger(&t->sessions, l->rx, clock_ns() + SESSION_LINGER_NS);
 	l->rx = NULL;

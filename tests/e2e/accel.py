@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 from longhaul_lab import Host, Lab, Tunnel, wait_for
@@ -17,8 +18,14 @@ TIMEOUT = 30
 def begin(lab: Lab, letter: str, *args: str, accel: str = "border:1,accel", up: bool = True, **start: Any) -> Tunnel:
     """Start a tunnel that accelerates tag 1."""
     others = ",".join(site.ip for site in lab.all_sites if site.letter != letter)
-    tunnel = lab.tunnel(letter, "-t", "wan", "-f", others, "-b", accel, *lab.sealed_args(letter), *args, **start)
+    tunnel = lab.tunnel(letter, "-t", "wan", "-f", others, "-b", accel, "--state", str(journal(lab, letter).parent),
+                        *lab.sealed_args(letter), *args, **start)
     return tunnel.peers_up() if up else tunnel
+
+
+def journal(lab: Lab, letter: str) -> Path:
+    """The file in which a site's tunnel remembers what it accelerates."""
+    return lab.tmp / f"state-{letter}" / "wan.flows"
 
 
 def spare(tunnel: Tunnel) -> int:
