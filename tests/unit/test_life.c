@@ -221,7 +221,8 @@ int main(void)
 		cmocka_unit_test(a_syn_is_given_to_the_stack_only_when_the_far_side_has_connected),
 		cmocka_unit_test(a_refusal_is_passed_on_and_the_stream_serves_the_next),
 		cmocka_unit_test(silence_is_never_answered),
-		cmocka_unit_test(an_unanswered_syn_is_bridged_only_when_nothing_is_left_at_the_far_side),
+		cmocka_unit_test(
+			an_unanswered_syn_is_bridged_only_when_nothing_is_left_at_the_far_side),
 		cmocka_unit_test(a_cancel_that_crosses_opened_resets_the_server),
 		cmocka_unit_test(a_client_that_never_answers_costs_the_server_a_reset),
 		cmocka_unit_test(each_direction_ends_by_itself),

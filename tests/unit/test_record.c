@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* test_record.c - records of a stream: bytes written by hand, and every way in which they can be wrong */
+/* test_record.c - records of a stream: bytes written by hand, and every way in which they can be
+ * wrong */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,16 +42,13 @@ static void headers_that_cannot_be_are_refused(void **state)
 {
 	static const char *const bad[] = {
 		"00000000 00000000 00000000 00000000", /* no such type */
-		"0f000000 00000000 00000001 00000001",
-		"ff000000 00000000 00000001 00000001",
+		"0f000000 00000000 00000001 00000001", "ff000000 00000000 00000001 00000001",
 		"07010000 00000005 00000001 00000001", /* what must be zero is not */
-		"07000100 00000005 00000001 00000001",
-		"07000001 00000005 00000001 00000001",
+		"07000100 00000005 00000001 00000001", "07000001 00000005 00000001 00000001",
 		"07000000 00000000 00000001 00000001", /* DATA of nothing */
 		"07000000 0000fff1 00000001 00000001", /* DATA longer than may be */
 		"02000000 0000003f 00000001 00000001", /* a length that is not its type's */
-		"02000000 00000041 00000001 00000001",
-		"08000000 00000001 00000001 00000001",
+		"02000000 00000041 00000001 00000001", "08000000 00000001 00000001 00000001",
 		"07000000 00000005 00000001 00000000", /* generations begin at 1 */
 		"01000000 00000008 00000001 00000000", /* HELLO belongs to no flow */
 		"0d000000 0000002d 00000000 00000000", /* TUPLES that are no number of tuples */
@@ -105,14 +103,14 @@ static bool taken_with(size_t at, uint8_t value)
 static void an_open_that_nobody_could_mean_is_refused(void **state)
 {
 	assert_true(taken_with(3, 1));
-	assert_false(taken_with(4, 0x10));  /* VLAN above 4094 */
-	assert_false(taken_with(6, 5));	    /* IP version */
-	assert_false(taken_with(6, 6));	    /* IPv6 with mapped addresses */
-	assert_false(taken_with(8, 3));	    /* a group MAC */
+	assert_false(taken_with(4, 0x10)); /* VLAN above 4094 */
+	assert_false(taken_with(6, 5));	   /* IP version */
+	assert_false(taken_with(6, 6));	   /* IPv6 with mapped addresses */
+	assert_false(taken_with(8, 3));	   /* a group MAC */
 	assert_false(taken_with(14, 1));
-	assert_false(taken_with(30, 0));    /* not mapped */
-	assert_false(taken_with(32, 127));  /* loopback */
-	assert_false(taken_with(48, 224));  /* multicast */
+	assert_false(taken_with(30, 0));   /* not mapped */
+	assert_false(taken_with(32, 127)); /* loopback */
+	assert_false(taken_with(48, 224)); /* multicast */
 	assert_false(taken_with(48, 0));
 	assert_false(taken_with(58, 1));    /* what must be zero */
 	assert_false(taken_with(60, 0x05)); /* more credit than there is */
@@ -133,8 +131,9 @@ static void opened_refused_and_tuples_go_there_and_back(void **state)
 	p[0] = p[1] = 0;
 	assert_false(opened_parse(p, &opened2));
 	refused_store(p, &refused);
-	assert_int_equal(pkt_hex(q, sizeof(q), "01 03 01 00 01020304 000000000000000000000000000000 09"),
-			 REFUSED_LEN);
+	assert_int_equal(
+		pkt_hex(q, sizeof(q), "01 03 01 00 01020304 000000000000000000000000000000 09"),
+		REFUSED_LEN);
 	assert_memory_equal(p, q, REFUSED_LEN);
 	assert_true(refused_parse(p, &refused2));
 	assert_int_equal(refused2.icmp_rest, 0x01020304);
