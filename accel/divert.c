@@ -170,7 +170,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 	if (!fl)
 		return undecided(a, tag, f, p, &s, &key);
 	heard(fl, now_ms);
-	switch (fl->way) {
+	switch (atomic_load_explicit(&fl->way, memory_order_acquire)) {
 	case FLOW_BRIDGE: return bridge(fl, &s, now_ms);
 	case FLOW_HELD:
 		if (is_open_syn(&s))
