@@ -21,6 +21,7 @@
  */
 #include "accel/flow.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>

@@ -318,3 +318,65 @@ def test_only_tcp_comes_out_of_the_stack(lab):
     with Capture(lab.host("hA"), "eth0", "not tcp and not arp and not icmp and not icmp6") as here:
         transfer(lab.host("hA"), lab.host("hB"), MIB)
     assert not here.packets()
+
+
+@pytest.mark.lab(line=True)
+def test_simultaneous_opens_are_bridged(lab):
+    """Both hosts connect to one another at once (RFC 9293, 3.5): each side's OPEN meets the other's held SYN."""
+    lab.shape("--delay", "100ms")
+    a, b = start(lab)
+    one, other = client(lab.host("hA"), source_port=PORT), client(lab.host("hB"), source_port=PORT)
+    calls = [Background(lambda: one.connect((lab.host("hB").ip, PORT))),
+             Background(lambda: other.connect((lab.host("hA").ip, PORT)))]
+    for call in calls:
+        call.get()
+    with one, other:
+        one.sendall(b"from A"), other.sendall(b"from B")
+        assert one.recv(6) == b"from B" and other.recv(6) == b"from A"
+    for tunnel in (a, b):
+        assert bypassed(tunnel) == {"crossing": 1}
+
+
+@pytest.mark.lab(line=True)
+def test_a_long_path_with_loss_carries_every_byte(lab):
+    lab.shape("--delay", "30ms", "--loss", "0.5%")
+    a, b = start(lab)
+    transfer(lab.host("hA"), lab.host("hB"), 4 * MIB)
+    transfer(lab.host("hB"), lab.host("hA"), 4 * MIB, seed=2)
+    assert connections(a)["opened"] == connections(b)["opened"] == 1 and bypassed(a) == bypassed(b) == {}
+
+
+def test_a_stranger_and_a_peer_that_talks_nonsense_harm_nobody(lab):
+    """Streams need the pinned certificate; a peer that says what it must not loses that stream only."""
+    a, b = start(lab)
+    identity = lab.identity("B")[0]
+    talk = ("import socket,ssl,sys\n"
+            "ctx=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n"
+            "ctx.check_hostname=False; ctx.verify_mode=ssl.CERT_NONE\n"
+            "ctx.set_alpn_protocols(['longhaul-stream/1'])\n"
+            "if sys.argv[2]: ctx.load_cert_chain(sys.argv[2]+'/cert.pem', sys.argv[2]+'/key.pem')\n"
+            "s=ctx.wrap_socket(socket.create_connection((sys.argv[1], 7245), timeout=10))\n"
+            "s.sendall(bytes.fromhex(sys.argv[3]))\n"
+            "try:\n"
+            "    while s.recv(4096): pass\n"
+            "except ssl.SSLError as e: print('refused', e.reason)\n"
+            "except ConnectionResetError: print('refused')\n")
+    hello = "01000000 00000008 00000000 00000000 00010000 00000001"
+    opening = ("02000000 00000040 00000001 00000001 00000001 0000 04 00 020000000b01 020000000a01"
+               "00000000000000000000ffff0a4d0002 00000000000000000000ffff0a4d0001 9c40 0050 05b4 0000 00100000").replace(" ", "")
+    nonsense = ["ff" * 64, hello + hello, opening, hello + "07000000 00000005 00000001 00000001 0102030405",
+                hello + opening[:8] + "ffffffff" + opening[16:]]
+    with connected(lab) as (one, other):
+        out = lab.site("B").python(talk, lab.site("A").ip, "", hello)
+        assert "refused" in out.stdout + out.stderr
+        for words in nonsense:
+            lab.site("B").python(talk, lab.site("A").ip, str(identity), words.replace(" ", ""))
+        # a good OPEN of a server that is not here, as any peer may try: refused, and counted
+        elsewhere = opening.replace("020000000a01", "020000000a99")
+        script = talk.replace("while s.recv(4096): pass", "print(s.recv(4096).hex() and s.recv(4096).hex())")
+        lab.site("B").python(script, lab.site("A").ip, str(identity), (hello + elsewhere).replace(" ", ""))
+        wait_for(lambda: connections(a).get("unauthorised") == 1, TIMEOUT, "the refusal to be counted")
+    # that the other process took B's name ended B's streams, as a restart would; what follows is accelerated
+    assert a.status()["accel"]["frames"]["protocol_errors"] >= 3
+    ready(lab, a, b)
+    transfer(lab.host("hA"), lab.host("hB"), MIB)
