@@ -182,6 +182,7 @@ static void *run(void *arg)
 struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *host, struct err *e)
 {
 	struct accel *a = calloc(1, sizeof(*a));
+	int ret;
 
 	if (!a) {
 		err_set(e, ENOMEM, "out of memory");
@@ -205,9 +206,9 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 	a->stack.loop = a->loop;
 	a->tick = (struct loop_timer){.expired = tick, .ctx = a};
 	loop_timer_start(a->loop, &a->tick, TICK_NS, TICK_NS);
-	a->ready_ret = -pthread_create(&a->thread, NULL, run, a);
-	if (a->ready_ret) {
-		err_set(e, -a->ready_ret, "thread: %s", strerror(-a->ready_ret));
+	ret = pthread_create(&a->thread, NULL, run, a);
+	if (ret) {
+		err_set(e, ret, "thread: %s", strerror(ret));
 		goto fail;
 	}
 	a->running = true;

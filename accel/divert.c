@@ -255,6 +255,7 @@ bool accel_from_tap(struct accel *a, unsigned tap, struct frame *f, unsigned *ta
 	struct segment s;
 	struct packet p;
 	struct flow *fl = NULL;
+	uint8_t way = FLOW_BRIDGE;
 	uint16_t mss;
 
 	if (packet_parse(f->data, f->len, &p) == PACKET_OK && segment_read(f, &p, &s)) {
@@ -262,7 +263,10 @@ bool accel_from_tap(struct accel *a, unsigned tap, struct frame *f, unsigned *ta
 		flow_key_of(&key, t->tag, f, &p, false);
 		fl = flow_find(&a->flows, &key);
 	}
-	if (!fl || fl->tap != t || fl->way == FLOW_BRIDGE) {
+	/* An entry's way is switched on last. */
+	if (fl)
+		way = atomic_load_explicit(&fl->way, memory_order_acquire);
+	if ((way != FLOW_DIVERT && way != FLOW_RESET && way != FLOW_CLOSED) || fl->tap != t) {
 		count(&a->counts.tap_dropped);
 		return false;
 	}

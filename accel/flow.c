@@ -93,7 +93,7 @@ void flow_table_release(struct flow_table *t)
 	t->table = NULL;
 }
 
-static int is_key(struct cds_lfht_node *node, const void *key)
+static int key_equal(struct cds_lfht_node *node, const void *key)
 {
 	return !memcmp(&caa_container_of(node, struct flow, node)->key, key,
 		       sizeof(struct flow_key));
@@ -110,7 +110,7 @@ struct flow *flow_find(const struct flow_table *t, const struct flow_key *key)
 {
 	struct cds_lfht_iter it;
 
-	cds_lfht_lookup(t->table, hash_of(t, key), is_key, key, &it);
+	cds_lfht_lookup(t->table, hash_of(t, key), key_equal, key, &it);
 	return flow_at(&it);
 }
 

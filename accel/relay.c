@@ -488,7 +488,8 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	if (f)
 		memory_forget(a, f);
 	*why = REFUSE_local;
-	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_DIVERT, now_ms());
+	/* Workers must not see it as diverted before it is complete. */
+	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms());
 	if (!f)
 		return NULL;
 	memcpy(f->local_mac, o->server_mac, 6);
@@ -519,6 +520,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 		f = far_entry(a, o, tag, &why);
 	if (f) {
 		f->peer = s->peer;
+		atomic_store(&f->way, FLOW_DIVERT);
 		r = relay_new(a, f, LIFE_FAR);
 		fd = r ? stack_connect(&a->stack, f, o->tos) : -1;
 		if (r && fd >= 0) {

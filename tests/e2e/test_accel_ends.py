@@ -6,7 +6,7 @@ import struct
 import time
 
 import pytest
-from accel import (PORT, TIMEOUT, Background, begin, client, connected, connections, listening, read_all, ready, reset, start,
+from accel import (PORT, TIMEOUT, Background, begin, client, connected, connections, listening, read_all, reset, start,
                    state, was_reset)
 from longhaul_lab import wait_for
 from traffic import stream, transfer

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split TCP across crashes: what was accelerated is reset, what was bridged goes on."""
-import socket
 
 import pytest
-from accel import PORT, TIMEOUT, begin, bypassed, connected, flows, journal, ready, start, was_reset
-from longhaul_lab import wait_for
+from accel import PORT, TIMEOUT, begin, connected, journal, ready, start, was_reset
 from traffic import transfer
 
 BRIDGED = PORT + 50
