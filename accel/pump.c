@@ -159,7 +159,7 @@ static void credit_back(struct relay *r)
 {
 	uint8_t payload[CREDIT_LEN];
 
-	if (!r->stream || r->life.done_sent || r->taken < r->window / 4)
+	if (!r->stream || r->life.done_sent || r->taken < r->window / 16)
 		return;
 	store_be32(payload, (uint32_t)r->taken);
 	r->owed -= r->taken;
