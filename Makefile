@@ -65,7 +65,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build demo bench-tunnel bench-shaper install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build demo bench-tunnel bench-shaper bench-accel install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -160,6 +160,10 @@ bench-tunnel: deps ## the tunnel beside its peers, into results/ (root, an idle 
 bench-shaper: deps ## the delay line against what it promises, into results/ (root, an idle machine, 12 minutes; BENCH_ARGS=--quick)
 	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)scripts/bench-shaper $(BENCH_ARGS)
+
+bench-accel: deps ## split TCP over 120 ms against what it promises, into results/ (root, an idle machine, 25 minutes; BENCH_ARGS=--quick)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/bench-accel $(BENCH_ARGS)
 
 install: all ## install the program, man pages and the systemd unit below PREFIX (/usr/local)
 	$(Q)install -D -m 755 build/longhaul $(DESTDIR)$(PREFIX)/bin/longhaul

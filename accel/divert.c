@@ -149,6 +149,24 @@ static enum accel_verdict icmp_error(struct accel *a, unsigned worker, unsigned 
 	return ACCEL_TAKEN;
 }
 
+/* A fragment has no place in the stack's sequence space, and none in the remote host's. Without its
+ * first one the others are nothing. */
+static bool is_fragment_of_ours(struct accel *a, unsigned tag, const struct frame *f,
+				const struct packet *p)
+{
+	struct flow_key key;
+	struct flow *fl;
+
+	if (p->proto != IPPROTO_TCP || !p->first_fragment || !p->payload)
+		return false;
+	flow_key_of(&key, tag, f, p, true);
+	fl = flow_find(&a->flows, &key);
+	if (!fl || atomic_load(&fl->way) != FLOW_DIVERT)
+		return false;
+	count(&a->counts.stray);
+	return true;
+}
+
 /*
  * Looks at a frame of a tag that came from a border port.
  * @worker: who asks
@@ -164,7 +182,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6)
 		return icmp_error(a, worker, tag, f, p);
 	if (!segment_read(f, p, &s))
-		return ACCEL_BRIDGE;
+		return is_fragment_of_ours(a, tag, f, p) ? ACCEL_TAKEN : ACCEL_BRIDGE;
 	flow_key_of(&key, tag, f, p, true);
 	fl = flow_find(&a->flows, &key);
 	if (!fl)

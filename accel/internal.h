@@ -38,6 +38,8 @@
 #define STREAM_CLOSE_NS (5 * NS_PER_S) /* for the peer to read our last words */
 #define STREAMS_SPARE	8	       /* idle ones kept for the next flows, a peer */
 #define STREAMS_MAX	1024	       /* a peer */
+#define RELAYS_MAX	16384	       /* flows relayed at once */
+#define ENTRIES_MAX	262144	       /* connections remembered */
 #define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
 #define SYN_MAX		1600	       /* bytes of a SYN that is held */
 
@@ -65,6 +67,7 @@ struct relay {
 	bool prepared;	       /* the stack was told to expect its SYN */
 	bool readable;	       /* the socket may have more */
 	bool pending;	       /* on the list of those whose turn was cut short */
+	bool waiting;	       /* for a stream; counted in its peer's pool */
 	bool shut;	       /* FIN to the host was sent */
 	bool ended;	       /* to be freed at the end of the turn */
 	uint8_t tos;
@@ -195,6 +198,7 @@ bool news_key(struct accel *a, enum news_kind kind, const struct flow_key *key);
 /* relay.c */
 struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role);
 void relay_event(struct relay *r, enum life_event ev);
+void relay_give_up(struct relay *r);
 void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p);
 void relay_keep_syn(struct relay *r, const struct frame *f);
 void relay_open(struct relay *r, struct stream *s);

@@ -61,7 +61,7 @@ static struct flow *bury(struct accel *a, const struct tuple *t, bool client_her
 	struct flow_key key;
 	struct flow *f;
 
-	if (tag < 0)
+	if (tag < 0 || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	flow_key_from_tuple(&key, t, client_here, (unsigned)tag);
 	f = flow_find(&a->flows, &key);
@@ -214,6 +214,7 @@ void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len)
 {
 	struct tuple t;
 	uint32_t at;
+	int tag;
 
 	for (at = 0; at < len; at += TUPLE_LEN) {
 		if (!tuple_parse(payload + at, &t)) {
@@ -221,6 +222,10 @@ void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len)
 			stream_break(s, "it told of a connection that cannot be");
 			return;
 		}
+		/* It has no say in what is not bridged with it. */
+		tag = tag_index(s->a, t.tag);
+		if (tag < 0 || !s->a->host.agreed(s->a->host.ctx, (unsigned)tag, s->peer))
+			continue;
 		/* Whichever of its hosts is here: only one of the two keys will ever be met. */
 		bury(s->a, &t, true);
 		bury(s->a, &t, false);
@@ -302,6 +307,8 @@ void memory_unknown(struct accel *a, unsigned tag, struct frame *f, struct packe
 			a->host.send(a->host.ctx, tag, f);
 		return;
 	}
+	if (atomic_load(&a->flows.count) >= ENTRIES_MAX)
+		return;
 	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms());
 	if (!fl)
 		return;
@@ -318,9 +325,9 @@ void memory_bridged(struct accel *a, const struct flow_key *key)
 {
 	struct flow *f = flow_find(&a->flows, key);
 
-	if (!f)
+	if (!f && atomic_load(&a->flows.count) < ENTRIES_MAX)
 		f = flow_add(&a->flows, key, key->local[10] == 0xff ? 4 : 6, FLOW_BRIDGE, now_ms());
-	else if (f->way != FLOW_QUERY)
+	else if (f && f->way != FLOW_QUERY)
 		return;
 	if (f)
 		bridge_confirmed(a, f);

@@ -22,7 +22,7 @@ static void of_flow(struct accel *a, const struct news *n)
 	if (!f || !f->relay)
 		return;
 	if (n->kind == NEWS_RST)
-		relay_event(f->relay, LIFE_EV_give_up);
+		relay_give_up(f->relay);
 	else
 		pump_out(f->relay);
 }

@@ -199,6 +199,13 @@ static void unprepare(struct relay *r)
 	r->prepared = false;
 }
 
+static void wait_no_more(struct relay *r)
+{
+	if (r->waiting)
+		r->a->pools[r->flow->peer].waiting--;
+	r->waiting = false;
+}
+
 /* What becomes of the flow's entry and socket. */
 static void conclude(struct relay *r, unsigned actions)
 {
@@ -225,6 +232,7 @@ static void conclude(struct relay *r, unsigned actions)
 		pump_release(r, true);
 	}
 	unprepare(r);
+	wait_no_more(r);
 	f->relay = NULL;
 	if (actions & LIFE_FORGET && !(actions & (LIFE_ABORT | LIFE_BRIDGE_SYN)))
 		memory_forget(a, f);
@@ -324,6 +332,7 @@ void relay_open(struct relay *r, struct stream *s)
 	uint8_t payload[OPEN_LEN];
 	struct flow *f = r->flow;
 
+	wait_no_more(r);
 	r->stream = s;
 	s->relay = r;
 	r->window = pump_window(r);
@@ -357,6 +366,9 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	*reason = ACCEL_REASON_not_agreed;
 	if (!a->host.agreed(a->host.ctx, f->key.tag, (unsigned)peer))
 		return false;
+	*reason = ACCEL_REASON_limit;
+	if (a->n_relays >= RELAYS_MAX)
+		return false;
 	*reason = ACCEL_REASON_stack;
 	f->peer = (unsigned)peer;
 	f->tap = stack_tap(&a->stack, f->key.tag, f->key.vid, &e);
@@ -377,6 +389,7 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	if (s) {
 		relay_open(r, s);
 	} else {
+		r->waiting = true;
 		a->pools[peer].waiting++;
 		stream_refill(a, (unsigned)peer);
 	}
@@ -439,6 +452,11 @@ void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
 	}
 	if (fl)
 		memory_forget(a, fl);
+	if (atomic_load(&a->flows.count) >= ENTRIES_MAX) {
+		accel_count_bypass(a, ACCEL_REASON_limit);
+		a->host.send(a->host.ctx, tag, f);
+		return;
+	}
 	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms());
 	if (!fl)
 		return;
@@ -488,6 +506,8 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	if (f)
 		memory_forget(a, f);
 	*why = REFUSE_local;
+	if (a->n_relays >= RELAYS_MAX || atomic_load(&a->flows.count) >= ENTRIES_MAX)
+		return NULL;
 	/* Workers must not see it as diverted before it is complete. */
 	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms());
 	if (!f)
@@ -671,27 +691,30 @@ void relay_record(struct relay *r, const struct record *rec, const uint8_t *payl
 
 /* ---- time, and hosts that move ---- */
 
+/* The client has given up: the far side is told, if it was asked. */
+void relay_give_up(struct relay *r)
+{
+	relay_event(r, r->waiting ? LIFE_EV_silent : LIFE_EV_give_up);
+}
+
 static void tick_held(struct relay *r, uint64_t now)
 {
 	uint64_t interval = r->syn_interval_ns > SYN_INTERVAL_NS ? r->syn_interval_ns
 								 : SYN_INTERVAL_NS;
-	struct pool *pool = &r->a->pools[r->flow->peer];
 	struct stream *s;
 
 	if (!r->stream) {
 		s = stream_take(r->a, r->flow->peer);
 		if (s) {
-			pool->waiting--;
 			relay_open(r, s);
 		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
-			pool->waiting--;
 			r->reason = ACCEL_REASON_no_stream;
 			relay_event(r, LIFE_EV_unaccelerable);
 		}
 		return;
 	}
 	if (now - r->syn_ns > 2 * interval + SYN_PATIENCE_NS)
-		relay_event(r, LIFE_EV_give_up);
+		relay_give_up(r);
 }
 
 /* Looks whether something has taken too long. */

@@ -430,10 +430,13 @@ static void take_over(void *arg)
 {
 	struct handover *h = arg;
 	struct accel *a = h->a;
-	struct stream *s = calloc(1, sizeof(*s));
+	struct stream *s = calloc(1, sizeof(*s)), *other;
+	unsigned n = 0;
 	uint8_t hello[HELLO_LEN] = {0};
 
-	if (!s || a->stopping)
+	for (other = a->streams; other; other = other->next)
+		n += other->peer == h->peer;
+	if (!s || a->stopping || n >= 2 * STREAMS_MAX + STREAMS_SPARE)
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .peer = h->peer,
