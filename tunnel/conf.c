@@ -154,9 +154,10 @@ static int add_port_spec(struct conf *c, const char *value, int kind, struct err
 	if (!value[tag_len] || tag_len >= sizeof(tag))
 		return call_port_tag(p, value, e);
 	if (strcmp(value + tag_len, ",accel"))
-		return err_set(e, EINVAL,
-			       "'%s' behind a border port's tag; only 'accel' may stand there",
-			       value + tag_len + 1);
+		return err_set(
+			e, EINVAL,
+			"tag '%s' is not a number from 0 to %u; only ',accel' may follow one",
+			value, UINT32_MAX);
 	p->accel = true;
 	memcpy(tag, value, tag_len);
 	tag[tag_len] = '\0';

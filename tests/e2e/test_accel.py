@@ -179,7 +179,7 @@ def test_a_filter_that_is_none_is_told(lab):
     out = lab.site("A").run([longhaul(), "tunnel", "--config", path], check=False)
     assert out.returncode == 2 and f"{path}:" in out.stderr and "tcp porridge 7" in out.stderr
     out = lab.site("A").run([longhaul(), "tunnel", "-t", "wan", "-f", "192.0.2.2", "-b", "border:1,fast"], check=False)
-    assert out.returncode == 2 and "'fast'" in out.stderr and "accel" in out.stderr
+    assert out.returncode == 2 and "'1,fast'" in out.stderr and ",accel" in out.stderr
     out = lab.site("A").run([longhaul(), "tunnel", "-t", "wan", "-f", "192.0.2.2", "-b", "border:1,accel", "--outer",
                              "capsulator"], check=False)
     assert out.returncode == 2 and "tag 1" in out.stderr and "sealed" in out.stderr
