@@ -9,7 +9,7 @@ import pytest
 from accel import (PORT, TIMEOUT, Background, begin, bypassed, client, connected, connections, flows, listening, read_all,
                    ready, start, was_reset)
 from longhaul_lab import Capture, longhaul, wait_for
-from traffic import drops, ethernet, mac, transfer
+from traffic import drops, ethernet, mac, stream, transfer
 
 MIB = 1 << 20
 
@@ -380,3 +380,28 @@ def test_a_stranger_and_a_peer_that_talks_nonsense_harm_nobody(lab):
     assert a.status()["accel"]["frames"]["protocol_errors"] >= 3
     ready(lab, a, b)
     transfer(lab.host("hA"), lab.host("hB"), MIB)
+
+
+def test_curl_and_nginx_over_an_accelerated_tag(lab):
+    a, b = start(lab)
+    root = lab.tmp / "www"
+    root.mkdir()
+    content = stream(9 * MIB, 11)
+    (root / "file").write_bytes(content)
+    (lab.tmp / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {lab.tmp}/nginx.pid; error_log stderr;\nevents {{}}\n"
+        f"http {{ access_log off; client_body_temp_path {lab.tmp}; proxy_temp_path {lab.tmp}; fastcgi_temp_path {lab.tmp};"
+        f" uwsgi_temp_path {lab.tmp}; scgi_temp_path {lab.tmp};"
+        f" server {{ listen {lab.host('hB').ip}:80; root {root}; }} }}\n")
+    lab.host("hB").popen(["nginx", "-c", str(lab.tmp / "nginx.conf")])
+    wait_for(lambda: lab.host("hB").listening(80), TIMEOUT, "nginx")
+    url = f"http://{lab.host('hB').ip}/file"
+    lab.host("hA").run(["curl", "-sS", "--fail", "-o", str(lab.tmp / "got"), url])
+    assert (lab.tmp / "got").read_bytes() == content
+    # ranges on one connection that is kept alive, and one that the client gives up in the middle
+    out = lab.host("hA").run(["curl", "-sS", "--fail", "-r", "5-9", url, "-o", str(lab.tmp / "one"), "--next", "-sS",
+                              "-r", "100-199", url, "-o", str(lab.tmp / "two")])
+    assert out.returncode == 0 and (lab.tmp / "two").read_bytes() == content[100:200]
+    lab.host("hA").sh(f"curl -sS {url} | head -c 100000 > /dev/null; true")
+    wait_for(lambda: a.status()["accel"]["flows"] == 0 == b.status()["accel"]["flows"], TIMEOUT, "all flows to end")
+    assert connections(a)["opened"] >= 3 and bypassed(a) == {}
