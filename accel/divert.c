@@ -178,6 +178,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 	struct flow_key key;
 	struct segment s;
 	struct flow *fl;
+	uint8_t way;
 
 	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMPV6)
 		return icmp_error(a, worker, tag, f, p);
@@ -187,8 +188,10 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 	fl = flow_find(&a->flows, &key);
 	if (!fl)
 		return undecided(a, tag, f, p, &s, &key);
+	/* What else is in an entry was written before its way. */
+	way = atomic_load_explicit(&fl->way, memory_order_acquire);
 	heard(fl, now_ms);
-	switch (atomic_load_explicit(&fl->way, memory_order_acquire)) {
+	switch (way) {
 	case FLOW_BRIDGE: return bridge(fl, &s, now_ms);
 	case FLOW_HELD:
 		if (is_open_syn(&s))
@@ -208,7 +211,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 			to_stack(a, worker, fl, f, p, &s);
 		return ACCEL_TAKEN;
 	case FLOW_RESET:
-	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, fl->way == FLOW_RESET, now_ms);
+	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, way == FLOW_RESET, now_ms);
 	default: return ACCEL_TAKEN;
 	}
 }
@@ -231,8 +234,8 @@ enum accel_verdict accel_from_peer(struct accel *a, unsigned tag, unsigned peer,
 			news_key(a, NEWS_BRIDGED, &key);
 		return ACCEL_BRIDGE;
 	}
+	way = atomic_load_explicit(&fl->way, memory_order_acquire);
 	heard(fl, now_ms);
-	way = fl->way;
 	switch (way) {
 	case FLOW_BRIDGE: return bridge(fl, &s, now_ms);
 	case FLOW_HELD: return ACCEL_BRIDGE;
