@@ -7,12 +7,12 @@ VARIANT    ?= release
 PREFIX     ?= /usr/local
 DESTDIR    ?=
 PYTEST     := /usr/bin/python3 -B -m pytest
-PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto libcap-ng
+PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl libcrypto libcap-ng libpcap
 # Optional, x86 only; it has no pkg-config file.
 IPSEC_MB   := $(wildcard $(addsuffix /intel-ipsec-mb.h,/usr/include /usr/local/include))
 
 O          := build/$(VARIANT)
-FOLDERS    := lib frob shaper tunnel
+FOLDERS    := lib frob accel shaper tunnel
 SOURCES    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 HEADERS    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.h)))
 UNIT       := $(sort $(wildcard tests/unit/test_*.c))
@@ -70,7 +70,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper bench-mtu install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -176,6 +176,10 @@ bench-shaper: deps ## the delay line against what it promises, into results/ (ro
 bench-mtu: deps ## frames that the path does not carry whole, into results/ (root, an idle machine, 4 minutes; BENCH_ARGS=--quick)
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench-mtu $(BENCH_ARGS)
+
+bench-accel: deps ## split TCP over 120 ms against what it promises, into results/ (root, an idle machine, 25 minutes; BENCH_ARGS=--quick)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/bench-accel $(BENCH_ARGS)
 
 install: all ## install the program, man pages and the systemd unit below PREFIX (/usr/local)
 	$(Q)install -D -m 755 build/longhaul $(DESTDIR)$(PREFIX)/bin/longhaul

@@ -23,7 +23,7 @@
 enum { CHECK_HEALTHY = 0, CHECK_DEGRADED = 3, CHECK_NO_INSTANCE = 4 };
 
 struct options {
-	bool json, watch, check, macs;
+	bool json, watch, check, macs, flows;
 	uint64_t interval_ns;
 };
 
@@ -40,6 +40,8 @@ static const struct opt table[] = {
 		 "instance"},
 	{"macs", 0, .type = OPT_FLAG, .offset = offsetof(struct options, macs),
 	 .help = "print the whole MAC table, not its first lines"},
+	{"flows", 0, .type = OPT_FLAG, .offset = offsetof(struct options, flows),
+	 .help = "list the TCP connections of accelerated tags, both legs of each, and why others are not"},
 	{0},
 };
 
@@ -227,6 +229,42 @@ static void print_drops(const json_t *doc)
 		printf("\nNothing was dropped.\n");
 }
 
+/* Connections of accelerated tags: counts, and with --flows each of them. */
+static void print_accel(const json_t *doc)
+{
+	const json_t *accel = json_object_get(doc, "accel"), *f, *n;
+	const char *reason;
+	char b[2][16];
+	json_t *count;
+	size_t i;
+
+	if (!json_is_object(accel))
+		return;
+	n = json_object_get(accel, "connections");
+	printf("\n%lld accelerated connections (by %s); %lld opened, %lld accepted, %lld closed, %lld reset\n",
+	       number_of(accel, "flows"), text_of(accel, "steering"), number_of(n, "opened"),
+	       number_of(n, "accepted"), number_of(n, "closed"), number_of(n, "reset"));
+	json_object_foreach((json_t *)json_object_get(accel, "bypassed"), reason,
+			    count) if (json_integer_value(count))
+		printf("%lld not accelerated: %s\n", (long long)json_integer_value(count), reason);
+	json_array_foreach(json_object_get(accel, "list"), i, f)
+	{
+		const json_t *lan = json_object_get(f, "lan"), *wan = json_object_get(f, "wan");
+
+		printf("%s:%lld - %s:%lld tag %lld %s %s", text_of(f, "local"),
+		       number_of(f, "local_port"), text_of(f, "remote"),
+		       number_of(f, "remote_port"), number_of(f, "tag"), text_of(f, "state"),
+		       text_of(f, *text_of(f, "phase") ? "phase" : "reason"));
+		if (json_is_object(lan) || json_is_object(wan))
+			printf(", %sB out %sB in, RTT %.2f ms LAN %.2f ms WAN",
+			       human(b[0], number_of(f, "sent_bytes")),
+			       human(b[1], number_of(f, "received_bytes")),
+			       json_real_value(json_object_get(lan, "rtt_ms")),
+			       json_real_value(json_object_get(wan, "rtt_ms")));
+		printf("\n");
+	}
+}
+
 static void print_human(const json_t *doc)
 {
 	const json_t *outer = json_object_get(doc, "outer");
@@ -246,6 +284,7 @@ static void print_human(const json_t *doc)
 	print_peers(doc);
 	print_tags(doc);
 	print_macs(doc);
+	print_accel(doc);
 	print_drops(doc);
 	json_array_foreach(json_object_get(doc, "ports"), i, p)
 		overruns += number_of(p, "overruns");
@@ -293,6 +332,8 @@ static int ask(const char *name, const struct options *o, struct err *e)
 
 	if (!o->json && !o->macs)
 		json_object_set_new(request, "macs", json_integer(o->check ? 0 : MACS_SHOWN));
+	if (o->flows)
+		json_object_set_new(request, "flows", json_true());
 	ret = ctl_request(name, request, &doc, ANSWER_TIMEOUT_MS, e);
 
 	json_decref(request);

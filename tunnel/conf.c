@@ -68,6 +68,26 @@ static int call_tag_wscale(void *t, const char *value, struct err *e)
 	return parse_wscale(&((struct conf_tag *)t)->wscale, value, e);
 }
 
+/* Reads accel = no|yes|FILTER. */
+static int call_tag_accel(void *ctx, const char *value, struct err *e)
+{
+	struct conf_tag *t = ctx;
+
+	t->accel = strcmp(value, "no") != 0;
+	if (!t->accel || !strcmp(value, "yes"))
+		return 0;
+	t->accel_filter = filter_compile(value, e);
+	return t->accel_filter ? 0 : -EINVAL;
+}
+
+static int call_tag_bypass(void *ctx, const char *value, struct err *e)
+{
+	struct conf_tag *t = ctx;
+
+	t->bypass_filter = filter_compile(value, e);
+	return t->bypass_filter ? 0 : -EINVAL;
+}
+
 static int parse_tag(uint32_t *tag, const char *value, struct err *e)
 {
 	uint64_t n;
@@ -115,11 +135,12 @@ static struct conf_port *add_port(struct conf *c, const char *name, size_t len, 
 	return p;
 }
 
-/* Reads IF:TAG of 2008, or IF#TAG of the later program. */
+/* Reads IF:TAG of 2008, or IF#TAG of the later program; ",accel" may follow. */
 static int add_port_spec(struct conf *c, const char *value, int kind, struct err *e)
 {
-	size_t len = strcspn(value, ":#");
+	size_t len = strcspn(value, ":#"), tag_len;
 	struct conf_port *p;
+	char tag[16];
 
 	if (!value[len])
 		return err_set(e, EINVAL, "'%s' lacks its tag; write it like eth1:1", value);
@@ -128,7 +149,19 @@ static int add_port_spec(struct conf *c, const char *value, int kind, struct err
 		return -EINVAL;
 	p->kind = kind;
 	p->positional = value[len] == '#';
-	return call_port_tag(p, value + len + 1, e);
+	value += len + 1;
+	tag_len = strcspn(value, ",");
+	if (!value[tag_len] || tag_len >= sizeof(tag))
+		return call_port_tag(p, value, e);
+	if (strcmp(value + tag_len, ",accel"))
+		return err_set(
+			e, EINVAL,
+			"tag '%s' is not a number from 0 to %u; only ',accel' may follow one",
+			value, UINT32_MAX);
+	p->accel = true;
+	memcpy(tag, value, tag_len);
+	tag[tag_len] = '\0';
+	return call_port_tag(p, tag, e);
 }
 
 static int call_border(void *c, const char *value, struct err *e)
@@ -203,8 +236,8 @@ static int find_word(const char *const *names, size_t n, const char *word, size_
 /* Reads a list of fast paths; the order is that of the WITHOUT_ bits. */
 static int call_without(void *ctx, const char *value, struct err *e)
 {
-	static const char *const names[] = {"vnet-hdr", "merge",    "udp-gso",
-					    "udp-gro",	"ipsec-mb", "partial"};
+	static const char *const names[] = {"vnet-hdr", "merge",   "udp-gso",	"udp-gro",
+					    "ipsec-mb", "partial", "sk-lookup", "tproxy"};
 	struct conf *c = ctx;
 	const char *word;
 	size_t len;
@@ -216,7 +249,7 @@ static int call_without(void *ctx, const char *value, struct err *e)
 		if (i < 0)
 			return err_set(e, EINVAL,
 				       "'%.*s' is not one of: vnet-hdr, merge, udp-gso, udp-gro, "
-				       "ipsec-mb, partial",
+				       "ipsec-mb, partial, sk-lookup, tproxy",
 				       (int)len, word);
 		c->without |= 1u << i;
 	}
@@ -308,7 +341,8 @@ static const struct opt tunnel_table[] = {
 	 .call = call_border,
 	 .help = "border port: an interface whose LAN is bridged to the ports of the same tag at the far "
 		 "ends; may be repeated; in a file: [port IF] tag =. Written IF#TAG, the n-th port goes "
-		 "to the n-th far end only (unless -a)"},
+		 "to the n-th far end only (unless -a). Followed by \",accel\", TCP of that tag is ended at both "
+		 "sites; in a file: [tag N] accel ="},
 	{"virtual-border", 0, "-vb", OPT_CALL, OPT_CLI_ONLY | OPT_REPEAT, "TAP:TAG",
 	 .call = call_virtual_border, .help = "border port that is a TAP device made for it"},
 	{"all", 'a', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(all),
@@ -340,6 +374,11 @@ static const struct opt tunnel_table[] = {
 	{"dead-after", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "3s",
 	 .offset = CONF(dead_after_ns), .min = 1000000000ull, .max = 600000000000ull,
 	 .help = "sealed: a peer is down when no probe came back for TIME"},
+	{"outage", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "30s", .offset = CONF(outage_ns),
+	 .min = 2000000000ull, .max = 3600000000000ull,
+	 .help = "accel: a peer or host that is silent for TIME is given up, its connections are reset"},
+	{"congestion", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(congestion),
+	 .help = "accel: congestion control between the sites; default: bbr where the kernel has it"},
 	{"TCP, MTU and class", .type = OPT_HEADING},
 	{"mtu", 'm', .type = OPT_CALL, .arg = "N|auto|off", .deflt = "auto", .call = call_mtu,
 	 .help = "clamp the MSS of SYNs to N - 40 (IPv4) or N - 60 (IPv6); never raised; auto: what fits "
@@ -377,8 +416,11 @@ static const struct opt tunnel_table[] = {
 	 .help = "instance name for `longhaul status NAME`; default: the tunnel interface"},
 	{"site", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(site),
 	 .help = "what this site is called in status and logs"},
+	{"state", 0, .type = OPT_STRING, .arg = "DIR", .deflt = "/run/longhaul",
+	 .offset = CONF(state), .help = "where what must outlive a crash is kept"},
 	{"without", 0, .type = OPT_CALL, .arg = "FEATURE[,…]", .call = call_without,
-	 .help = "do without fast paths and kernel features: vnet-hdr, merge, udp-gso, udp-gro, ipsec-mb, partial"},
+	 .help = "do without fast paths and kernel features: vnet-hdr, merge, udp-gso, udp-gro, ipsec-mb, partial, "
+		 "sk-lookup, tproxy"},
 	{"verbose", 'v', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(verbose),
 	 .help = "say more on standard error"},
 	{0},
@@ -408,6 +450,8 @@ static const struct opt tag_table[] = {
 	 .max = 1000000},
 	{"oversize", .type = OPT_CHOICE, .offset = offsetof(struct conf_tag, oversize),
 	 .choices = conf_oversize_names},
+	{"accel", .type = OPT_CALL, .call = call_tag_accel},
+	{"bypass", .type = OPT_CALL, .call = call_tag_bypass},
 	{0},
 };
 
@@ -568,6 +612,13 @@ static int validate(const struct conf *c, struct err *e)
 					       "far ends %s and %s have the same fingerprint",
 					       c->peers[j].name, c->peers[i].name);
 	}
+	for (i = 0; i < c->n_ports; i++)
+		if (c->outer == CONF_OUTER_CAPSULATOR && conf_accelerates(c, c->ports[i].tag))
+			return err_set(
+				e, EINVAL,
+				"tag %u is to be accelerated, which the capsulator transport "
+				"cannot: its peers have no identity. Use --outer sealed",
+				c->ports[i].tag);
 	return ctl_check_name(c->name, e);
 }
 
@@ -635,6 +686,12 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 /* Frees what a configuration holds, not itself. */
 void conf_release(struct conf *c)
 {
+	unsigned i;
+
+	for (i = 0; i < c->n_tags; i++) {
+		filter_free(c->tags[i].accel_filter);
+		filter_free(c->tags[i].bypass_filter);
+	}
 	opts_strings_free(&c->strings);
 }
 
@@ -647,4 +704,15 @@ const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag)
 		if (c->tags[i].tag == tag)
 			return &c->tags[i];
 	return &c->tag_defaults;
+}
+
+/* Whether TCP of a tag is to be ended at both sites. */
+bool conf_accelerates(const struct conf *c, uint32_t tag)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_ports; i++)
+		if (c->ports[i].tag == tag && c->ports[i].accel)
+			return true;
+	return conf_tag(c, tag)->accel;
 }

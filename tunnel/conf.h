@@ -4,6 +4,7 @@
 #define TUNNEL_CONF_H
 
 #include "lib/err.h"
+#include "lib/filter.h"
 #include "lib/opts.h"
 #include "tunnel/aead.h"
 #include "tunnel/identity.h"
@@ -42,12 +43,14 @@ enum conf_port_kind { CONF_PORT_PACKET, CONF_PORT_TAP };
 
 /* Fast paths that --without turns off. */
 enum {
-	WITHOUT_VNET_HDR = 1 << 0, /* ports exchange plain wire frames with the kernel */
-	WITHOUT_MERGE = 1 << 1,	   /* frames from peers are written one by one */
-	WITHOUT_UDP_GSO = 1 << 2,  /* sealed datagrams are sent one by one */
-	WITHOUT_UDP_GRO = 1 << 3,  /* …and received one by one */
-	WITHOUT_IPSEC_MB = 1 << 4, /* OpenSSL seals and opens everything */
-	WITHOUT_PARTIAL = 1 << 5,  /* inner checksums are always complete */
+	WITHOUT_VNET_HDR = 1 << 0,  /* ports exchange plain wire frames with the kernel */
+	WITHOUT_MERGE = 1 << 1,	    /* frames from peers are written one by one */
+	WITHOUT_UDP_GSO = 1 << 2,   /* sealed datagrams are sent one by one */
+	WITHOUT_UDP_GRO = 1 << 3,   /* …and received one by one */
+	WITHOUT_IPSEC_MB = 1 << 4,  /* OpenSSL seals and opens everything */
+	WITHOUT_PARTIAL = 1 << 5,   /* inner checksums are always complete */
+	WITHOUT_SK_LOOKUP = 1 << 6, /* accel: no BPF */
+	WITHOUT_TPROXY = 1 << 7,    /* accel: no nftables */
 };
 
 struct conf_port {
@@ -55,6 +58,7 @@ struct conf_port {
 	int kind; /* enum conf_port_kind */
 	uint32_t tag;
 	bool has_tag;
+	bool accel;	 /* written IF:TAG,accel: its tag is accelerated */
 	bool positional; /* written IF#TAG: goes to the peer of its own position only */
 	uint64_t mtu;	 /* of the LAN behind it, bytes */
 };
@@ -73,6 +77,8 @@ struct conf_tag {
 	uint64_t storm_limit; /* flooded frames a second from one source; 0: none pass */
 	uint64_t max_macs;    /* learnt behind one port or peer */
 	int oversize;	      /* enum conf_oversize */
+	bool accel;	      /* TCP is ended at both sites */
+	struct filter *accel_filter, *bypass_filter; /* of SYNs; NULL: all, none */
 };
 
 struct conf {
@@ -90,6 +96,9 @@ struct conf {
 	uint64_t dead_after_ns;
 	uint64_t mtu_raise_ns;		      /* a larger path MTU is looked for after this */
 	int tos;			      /* enum conf_tos */
+	uint64_t outage_ns;		      /* accel: silence is waited out this long */
+	const char *state;		      /* directory of what must outlive a crash */
+	const char *congestion;		      /* accel: of the streams */
 	struct fingerprint trusts[PEERS_MAX]; /* of --trust, in the order given */
 	unsigned n_trusts;
 	int outer; /* enum conf_outer */
@@ -111,6 +120,7 @@ struct conf {
 int conf_load(struct conf *c, int argc, char **argv, struct err *e);
 const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag);
 extern const char *const conf_oversize_names[];
+bool conf_accelerates(const struct conf *c, uint32_t tag);
 void conf_release(struct conf *c);
 void conf_help(void);
 

@@ -57,7 +57,7 @@ static void conn_free(struct conn *c)
 	if (is_half_open(c) && !c->reserved)
 		k->half_open--;
 	loop_timer_stop(k->loop, &c->deadline);
-	if (c->io.fd >= 0) {
+	if (c->io.fd >= 0) { /* it was not handed over */
 		loop_remove(k->loop, &c->io);
 		close(c->io.fd);
 	}
@@ -124,7 +124,7 @@ void control_close(struct conn *c, const char *why)
 {
 	struct control *k = c->control;
 	struct link *l = c->link;
-	bool was_current = l && l->current == c;
+	bool was_current = l && l->current == c, stream = c->stream;
 
 	if (why && l && (c->caller || c->state >= CONN_HELLO))
 		log_peer(l, c, why);
@@ -140,6 +140,11 @@ void control_close(struct conn *c, const char *why)
 			l->backoff_ns = l->backoff_ns * 2 < BACKOFF_MAX_NS ? l->backoff_ns * 2
 									   : BACKOFF_MAX_NS;
 		}
+	}
+	if (stream) {
+		control_stream_gone(c);
+		conn_free(c);
+		return;
 	}
 	if (was_current) {
 		l->current = NULL;
@@ -308,6 +313,11 @@ static void handshake(struct conn *c)
 		if (!c->caller && !c->reserved)
 			c->control->half_open--;
 		c->state = CONN_HELLO;
+		if (control_is_stream(c)) {
+			control_hand_over(c);
+			control_close(c, NULL);
+			return;
+		}
 		limit_unfinished(c);
 		want(c, EPOLLIN);
 		control_say_hello(c);
@@ -335,7 +345,8 @@ static void connected(struct conn *c)
 		return;
 	}
 	c->state = CONN_TLS;
-	peer_set_direct(c->link->peer, &c->remote);
+	if (!c->stream)
+		peer_set_direct(c->link->peer, &c->remote);
 	handshake(c);
 }
 
@@ -424,7 +435,7 @@ static void parse_addresses(struct link *l)
 }
 
 /* Opens a TCP connection to the next of a peer's addresses. Returns a descriptor or -errno. */
-static int call(struct control *k, const struct endpoint *to)
+static int call(struct control *k, const struct endpoint *to, bool stream)
 {
 	const char *ifname = k->tunnel->conf->interface;
 	struct endpoint_name name;
@@ -436,6 +447,8 @@ static int call(struct control *k, const struct endpoint *to)
 	if (fd < 0)
 		return -errno;
 	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, SEGMENT_MAX);
+	if (stream)
+		accel_prepare_stream(k->tunnel->accelerate.accel, fd);
 	if (sock_bind_device(fd, ifname) ||
 	    (connect(fd, (struct sockaddr *)&name.ss, name.len) && errno != EINPROGRESS)) {
 		int error = errno;
@@ -446,13 +459,35 @@ static int call(struct control *k, const struct endpoint *to)
 	return fd;
 }
 
+/* Calls a peer at an address. NULL: it cannot be called, which is noted. */
+struct conn *control_call(struct link *l, const struct endpoint *to, bool stream)
+{
+	struct control *k = l->control;
+	int fd = call(k, to, stream);
+	char text[ENDPOINT_TEXT], why[160];
+	struct conn *c;
+
+	if (fd < 0) {
+		snprintf(why, sizeof(why), "cannot be called at %s: %s", endpoint_text(to, text),
+			 strerror(-fd));
+		control_link_error(l, why);
+		return NULL;
+	}
+	c = conn_new(k, fd, true, to);
+	if (c) {
+		c->link = l;
+		c->stream = stream;
+		if (stream)
+			control_tls_be_stream(c);
+	}
+	return c;
+}
+
 static void dial_now(void *ctx)
 {
 	struct link *l = ctx;
 	struct control *k = l->control;
-	char text[ENDPOINT_TEXT], why[160];
 	struct endpoint to;
-	int fd;
 
 	if (k->stopping || l->dialing || (l->current && !l->rekeying) || !l->peer->conf->address)
 		return;
@@ -463,22 +498,12 @@ static void dial_now(void *ctx)
 		return;
 	}
 	to = l->addresses[l->next_address % l->n_addresses];
-	fd = call(k, &to);
-	if (fd < 0) {
-		snprintf(why, sizeof(why), "cannot be called at %s: %s", endpoint_text(&to, text),
-			 strerror(-fd));
-		control_link_error(l, why);
-		l->next_address++;
-		control_dial(l, l->backoff_ns);
-		l->backoff_ns = l->backoff_ns * 2 < BACKOFF_MAX_NS ? l->backoff_ns * 2
-								   : BACKOFF_MAX_NS;
-		return;
-	}
-	l->dialing = conn_new(k, fd, true, &to);
+	l->dialing = control_call(l, &to, false);
 	if (l->dialing)
-		l->dialing->link = l;
-	else
-		control_dial(l, BACKOFF_MAX_NS); /* short of memory or descriptors */
+		return;
+	l->next_address++;
+	control_dial(l, l->backoff_ns);
+	l->backoff_ns = l->backoff_ns * 2 < BACKOFF_MAX_NS ? l->backoff_ns * 2 : BACKOFF_MAX_NS;
 }
 
 /* Calls a peer after a while, unless it has called meanwhile; one without an address must call us.
@@ -598,6 +623,8 @@ int control_listen(struct control *k, struct err *e)
 	k->listener = (struct loop_io){fd, listener_ready, k};
 	sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, SEGMENT_MAX);
+	if (t->accelerate.accel) /* streams come in here too, and inherit it */
+		accel_prepare_stream(t->accelerate.accel, fd);
 	if (t->listen_family == AF_INET6)
 		sock_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 	if (!endpoint_name(&t->listen, t->listen_family, &name) ||

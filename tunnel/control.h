@@ -3,6 +3,7 @@
 #ifndef TUNNEL_CONTROL_H
 #define TUNNEL_CONTROL_H
 
+#include "accel/stream_proto.h"
 #include "lib/err.h"
 #include "lib/loop.h"
 #include "tunnel/endpoint.h"
@@ -31,6 +32,9 @@ struct tunnel;
 
 /* Messages read from one connection before others have their turn. */
 #define READS_A_TURN 16
+
+/* Streams a peer may ask for at once. */
+#define STREAMS_A_MESSAGE 1024
 
 /* Lines a minute that are logged of one peer's errors; status always has the last. */
 #define ERRORS_A_MINUTE 5
@@ -70,6 +74,8 @@ struct conn {
 	struct link *link; /* NULL until the pin check tells, where we were called */
 	enum conn_state state;
 	bool caller;   /* we made it */
+	bool stream;   /* …for split TCP */
+	bool we_open;  /* …and flows will be opened on it by us */
 	bool reserved; /* it has one of the places kept for known peers */
 	bool doomed;   /* closed at the end of the callback that found out */
 	bool acked;    /* our ready was sent: the peer may use the session we chose */
@@ -86,6 +92,7 @@ struct conn {
 	struct tx_session *tx;	/* used once the peer is ready */
 	uint64_t tags;		/* agreed: set of indices */
 	uint32_t mtu_said;	/* to the peer, as what fits on our way there */
+	uint64_t accelerated;	/* of them, by the peer too */
 	char verify_error[320]; /* why the pin check failed, in words */
 	struct conn *next;
 };
@@ -118,6 +125,8 @@ struct link {
 	unsigned workers;		    /* it has */
 	struct fingerprint mesh[PEERS_MAX]; /* peers it has up */
 	unsigned n_mesh;
+	unsigned streams_ours, streams_theirs; /* connections to be made, by who will open flows */
+	unsigned streams_dialing, streams_turn;
 	uint64_t missing;    /* set of peers it should have up and has not */
 	uint64_t missing_ns; /* since when that has been so */
 };
@@ -148,12 +157,20 @@ void control_link_error(struct link *l, const char *why);
 void control_rekey(struct link *l);
 int control_listen(struct control *c, struct err *e);
 void control_rebind(struct control *c);
+struct conn *control_call(struct link *l, const struct endpoint *to, bool stream);
 
 /* control_tls.c: TLS contexts, pins, keys */
 int control_tls_init(struct control *c, struct err *e);
+void control_tls_be_stream(struct conn *c);
 void control_tls_describe(struct conn *c, int ssl_ret, char *text, size_t len);
 bool control_tls_export(struct conn *c, bool from_caller, unsigned worker,
 			uint8_t key[SESSION_KEY_BYTES]);
+
+/* control_stream.c: connections for split TCP */
+void control_want_streams(struct link *l, unsigned n, bool ours);
+void control_stream_gone(struct conn *c);
+bool control_is_stream(const struct conn *c);
+void control_hand_over(struct conn *c);
 
 /* control_message.c: what is said on a connection */
 void control_say_hello(struct conn *c);

@@ -7,6 +7,7 @@
  *   peers   whom we have up, after each change
  *   mtu     what fits on our way to you now, after each change
  *   rekey   please call again: we need new keys
+ *   streams please make connections for our accelerated flows
  *   bye     this connection ends, and why; "shutdown" ends its sessions too
  *   error   why we refuse you
  * The cipher is the first of the caller's that the other side has too.
@@ -45,9 +46,10 @@ static void copy_text(char *to, size_t size, const char *text)
 	to[len] = '\0';
 }
 
-static json_t *tags_offered(const struct tunnel *t, const struct peer *p)
+/* @set: of them, those that are in it */
+static json_t *tags_offered(const struct tunnel *t, const struct peer *p, uint64_t set)
 {
-	uint64_t left = t->tags_of[p->index];
+	uint64_t left = t->tags_of[p->index] & set;
 	json_t *all = json_array();
 
 	for (; left; left &= left - 1)
@@ -85,14 +87,15 @@ void control_say_hello(struct conn *c)
 
 	c->rx_id = session_choose_id(&t->sessions);
 	c->mtu_said = mtu_inner(t, c->link->peer);
-	control_send(c, json_pack("{s:s, s:i, s:s, s:s, s:I, s:i, s:o, s:o, s:I, s:b, s:o}", "type",
-				  "hello", "version", PROTO_VERSION, "program", LONGHAUL_VERSION,
-				  "site", t->conf->site ? t->conf->site : "", "session",
-				  (json_int_t)c->rx_id, "workers", (int)t->n_workers, "tags",
-				  tags_offered(t, c->link->peer), "ciphers",
-				  ciphers_offered(t->conf), "mtu", (json_int_t)c->mtu_said,
-				  "partial", !(t->conf->without & WITHOUT_PARTIAL), "peers",
-				  peers_up(c->control)));
+	control_send(c,
+		     json_pack("{s:s, s:i, s:s, s:s, s:I, s:i, s:o, s:o, s:I, s:b, s:o, s:o}",
+			       "type", "hello", "version", PROTO_VERSION, "program",
+			       LONGHAUL_VERSION, "site", t->conf->site ? t->conf->site : "",
+			       "session", (json_int_t)c->rx_id, "workers", (int)t->n_workers,
+			       "tags", tags_offered(t, c->link->peer, ~0ull), "ciphers",
+			       ciphers_offered(t->conf), "mtu", (json_int_t)c->mtu_said, "partial",
+			       !(t->conf->without & WITHOUT_PARTIAL), "peers", peers_up(c->control),
+			       "accel", tags_offered(t, c->link->peer, t->accelerate.tags)));
 }
 
 /* Tells every peer whom we have up. */
@@ -277,6 +280,7 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 	if (cipher == AEAD_CIPHERS)
 		return refuse(c, e, "no cipher in common; see ciphers in both configurations");
 	c->tags = agree_tags(t, l->peer, json_object_get(m, "tags"));
+	c->accelerated = agree_tags(t, l->peer, json_object_get(m, "accel")) & t->accelerate.tags;
 	if (make_sessions(c, (uint32_t)session, (unsigned)workers, cipher, e))
 		return false;
 	c->tx->partial = json_is_true(json_object_get(m, "partial")) &&
@@ -312,6 +316,13 @@ static bool take_bye(struct conn *c, const json_t *m)
 	return false; /* without a text: closed in peace */
 }
 
+/* A peer has no way to call us, or leaves it to us, and needs streams. */
+static void streams_asked(struct conn *c, json_int_t n)
+{
+	if (n > 0 && n <= STREAMS_A_MESSAGE && c->control->tunnel->accelerate.accel)
+		control_want_streams(c->link, (unsigned)n, false);
+}
+
 /*
  * Takes one message of a peer that has passed the pin check.
  * Returns false to close the connection, with a text if something is wrong.
@@ -340,5 +351,7 @@ bool control_take(struct conn *c, const json_t *m, struct err *e)
 		take_mtu(c->link, m);
 	else if (!strcmp(type, "rekey") && c->link->current == c)
 		control_rekey(c->link);
+	else if (!strcmp(type, "streams") && c->link->current == c)
+		streams_asked(c, json_integer_value(json_object_get(m, "n")));
 	return true; /* what a newer version may say besides is passed over */
 }

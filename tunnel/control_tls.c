@@ -22,8 +22,10 @@
 static const char *const groups[] = {"X25519MLKEM768:X25519:P-256", "X25519:P-256"};
 
 static const unsigned char alpn[] = "\x0alonghaul/1";
+static const unsigned char stream_alpn[] = "\x11" STREAM_ALPN;
 
 _Static_assert(sizeof(alpn) == sizeof(PROTO_ALPN) + 1, "the length byte says PROTO_ALPN's");
+_Static_assert(sizeof(stream_alpn) == 0x11 + 2, "the length byte says STREAM_ALPN's");
 
 static struct link *find_link(struct control *c, const struct fingerprint *fp)
 {
@@ -103,8 +105,14 @@ static int verify(X509_STORE_CTX *ctx, void *unused)
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 		       const unsigned char *in, unsigned in_len, void *unused)
 {
+	const struct conn *c = SSL_get_app_data(ssl);
+
 	if (SSL_select_next_proto((unsigned char **)out, out_len, alpn, sizeof(alpn) - 1, in,
 				  in_len) == OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_OK;
+	if (c->control->tunnel->accelerate.accel &&
+	    SSL_select_next_proto((unsigned char **)out, out_len, stream_alpn,
+				  sizeof(stream_alpn) - 1, in, in_len) == OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_OK;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -138,6 +146,12 @@ static SSL_CTX *new_context(const struct identity *id, bool server)
 fail:
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+/* Has a connection that we make be one of split TCP's. */
+void control_tls_be_stream(struct conn *c)
+{
+	SSL_set_alpn_protos(c->ssl, stream_alpn, sizeof(stream_alpn) - 1);
 }
 
 /* Makes both contexts. Returns 0 or -errno with a text. */

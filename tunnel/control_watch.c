@@ -38,6 +38,21 @@ static void grant_tags(struct tunnel *t, struct peer *p, uint64_t tags)
 	}
 }
 
+/* Takes note of what both sides accelerate, and says what one of them only would. */
+static void agree_acceleration(struct tunnel *t, struct link *l, const struct conn *c)
+{
+	uint64_t agreed = c->tags & c->accelerated,
+		 only_here = c->tags & t->accelerate.tags & ~agreed;
+	unsigned i;
+
+	for (i = 0; !l->session_ns && i < t->n_tags; i++)
+		if (only_here & 1ull << i)
+			log_warning(
+				"peer %s does not accelerate tag %u: its TCP is bridged as it is",
+				l->peer->conf->name, t->tags[i].tag);
+	accelerate_agree(t, l->peer->index, agreed, true);
+}
+
 /* Both sides have acknowledged: a connection's sessions take the place of the old ones. */
 void control_link_up(struct conn *c)
 {
@@ -60,6 +75,7 @@ void control_link_up(struct conn *c)
 	l->rx = c->rx;
 	c->tx->born_ns = now;
 	peer_use_session(l->peer, c->tx);
+	agree_acceleration(k->tunnel, l, c);
 	if (!l->session_ns)
 		log_info("peer %s (%s): keys agreed, %s by %s", l->peer->conf->name,
 			 endpoint_text(&c->remote, text), aead_cipher_names[c->tx->cipher],
@@ -76,6 +92,8 @@ void control_link_up(struct conn *c)
 	l->backoff_ns = BACKOFF_FIRST_NS;
 	peer_trim_places(l->peer, l->workers);
 	grant_tags(k->tunnel, l->peer, c->tags);
+	if (k->tunnel->accelerate.accel)
+		accel_peer_changed(k->tunnel->accelerate.accel);
 	if (!c->tags)
 		log_warning("peer %s: no tag in common; nothing is bridged with it",
 			    l->peer->conf->name);
@@ -109,6 +127,7 @@ void control_link_down(struct link *l, const char *why)
 
 	peer_use_session(l->peer, NULL);
 	grant_tags(t, l->peer, 0);
+	accelerate_agree(t, l->peer->index, 0, false);
 	if (l->rx)
 		session_linger(&t->sessions, l->rx, clock_ns() + SESSION_LINGER_NS);
 	l->rx = NULL;

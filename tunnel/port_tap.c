@@ -2,89 +2,37 @@
 /* port_tap.c - a border port that is a TAP device made for it */
 #include "tunnel/port.h"
 
-#include "lib/log.h"
+#include "lib/tap.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/if_tun.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Missing from Debian 12's linux/if_tun.h (Linux 6.2). */
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-
-/* Has the kernel exchange super-frames and partial checksums with us. */
-static int tap_offloads(int fd, struct err *e)
-{
-	unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-	int vnet_len = sizeof(struct virtio_net_hdr);
-
-	if (ioctl(fd, TUNSETVNETHDRSZ, &vnet_len))
-		return err_set(e, errno, "TUNSETVNETHDRSZ: %s", strerror(errno));
-	if (ioctl(fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6) &&
-	    ioctl(fd, TUNSETOFFLOAD, tso))
-		return err_set(e, errno, "TUNSETOFFLOAD: %s", strerror(errno));
-	return 0;
-}
-
-static int tap_open(struct port_queue *q, struct err *e)
+static int open_queue(struct port_queue *q, struct err *e)
 {
 	const struct conf_port *pc = q->port->conf;
-	struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI};
-	int fd, ret = 0;
+	int fd = tap_open(pc->name, q->port->vnet, q->port->n_workers > 1, e), ret;
 
-	if (q->port->vnet)
-		ifr.ifr_flags |= IFF_VNET_HDR;
-	if (q->port->n_workers > 1)
-		ifr.ifr_flags |= IFF_MULTI_QUEUE;
-	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return err_set(e, errno, "/dev/net/tun: %s%s", strerror(errno),
-			       errno == EACCES || errno == EPERM
-				       ? "; run as root, or with access to it"
-				       : "");
-	memcpy(ifr.ifr_name, pc->name, IFNAMSIZ);
-	if (ioctl(fd, TUNSETIFF, &ifr))
-		ret = err_set(e, errno, "TUNSETIFF: %s%s", strerror(errno),
-			      errno == EBUSY   ? "; another process has this TAP open"
-			      : errno == EPERM ? "; run as root, or with CAP_NET_ADMIN"
-					       : "");
-	if (!ret && q->port->vnet)
-		ret = tap_offloads(fd, e);
-	ret = ret ? ret : link_set_mtu(pc->name, (uint32_t)pc->mtu, e);
+		return fd;
+	ret = link_set_mtu(pc->name, (uint32_t)pc->mtu, e);
 	ret = ret ? ret : link_set_up(pc->name, true, e);
-	if (ret) {
-		close(fd);
-		return ret;
-	}
-	return fd;
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
 }
 
-static unsigned tap_receive(struct port_queue *q, struct batch *b, struct counters *c)
+static unsigned receive(struct port_queue *q, struct batch *b, struct counters *c)
 {
-	size_t head = q->port->vnet ? sizeof(struct virtio_net_hdr) : 0;
-	unsigned i;
+	struct batch_drops drops = {0};
+	unsigned n = tap_receive(b, q->io.fd, q->port->vnet, &drops);
 
-	b->n = 0;
-	for (i = 0; i < BATCH_MESSAGES; i++) {
-		uint8_t *data = batch_slot(b, i) + BATCH_HEADROOM;
-		struct iovec iov[2] = {{&b->vnets[i], head}, {data, BATCH_SLOT - BATCH_HEADROOM}};
-		ssize_t n = readv(q->io.fd, iov, 2);
-
-		if (n < 0)
-			break;
-		port_accept_frame(b, data, (size_t)n > head ? (uint32_t)((size_t)n - head) : 0,
-				  head ? &b->vnets[i] : NULL, c);
-	}
-	return i;
+	port_count_drops(&drops, c);
+	return n;
 }
 
-static void tap_flush(struct port_queue *q, struct counters *c)
+static void flush(struct port_queue *q, struct counters *c)
 {
 	unsigned i;
 
@@ -99,7 +47,7 @@ static void tap_flush(struct port_queue *q, struct counters *c)
 
 const struct port_ops port_tap = {
 	.kind = "tap",
-	.open = tap_open,
-	.receive = tap_receive,
-	.flush = tap_flush,
+	.open = open_queue,
+	.receive = receive,
+	.flush = flush,
 };

@@ -197,6 +197,9 @@ static json_t *problems(const struct tunnel *t)
 				all,
 				json_sprintf("port %s is enslaved: its frames are bridged twice",
 					     t->ports[i].conf->name));
+	if (*t->accelerate.error)
+		json_array_append_new(all, json_sprintf("accel does not work: %s; TCP is bridged",
+							t->accelerate.error));
 	if (t->control)
 		control_problems(t->control, all);
 	return all;
@@ -205,8 +208,9 @@ static json_t *problems(const struct tunnel *t)
 /*
  * Makes the status document of a tunnel; a new reference. Main thread.
  * @max_macs: most entries of the MAC table to list
+ * @flows:    list connections of accelerated tags
  */
-json_t *tunnel_status(struct tunnel *t, size_t max_macs)
+json_t *tunnel_status(struct tunnel *t, size_t max_macs, bool flows)
 {
 	struct counters sum, *c = &sum;
 	size_t total = 0, i;
@@ -217,20 +221,21 @@ json_t *tunnel_status(struct tunnel *t, size_t max_macs)
 	for (i = 0; i < FDB_PLACES; i++)
 		total += fdb_count(t->fdb, (fdb_place)i);
 
-	return json_pack("{s:i, s:s, s:s?, s:s, s:i, s:s, s:f, s:o, s:{s:s, s:b, s:s, s:I, s:I, "
-			 "s:I, s:I, s:I}, s:i, s:o, s:o, "
-			 "s:o, s:o, s:I, s:I, s:I, s:o}",
-			 "version", 1, "name", t->conf->name, "site", t->conf->site, "program",
-			 LONGHAUL_VERSION, "pid", (int)getpid(), "state",
-			 json_array_size(wrong) ? "degraded" : "healthy", "uptime_s",
-			 (double)(now - t->started_ns) / NS_PER_S, "problems", wrong, "outer",
-			 "kind", t->outer_ops->name, "plain_text", t->outer_ops->plain_text,
-			 "interface", t->conf->interface, "mtu", (json_int_t)t->interface_mtu,
-			 "overhead", (json_int_t)t->outer_ops->overhead, "fragmented",
-			 count(&c->outer_fragmented), "reassembled", count(&c->outer_reassembled),
-			 "overruns", count(&c->outer_overruns), "workers", (int)t->n_workers,
-			 "ports", ports(t, c), "peers", peers(t, c, now), "tags", tags(t, c),
-			 "drops", drops(c), "flooded", count(&c->flooded), "unlearnt",
-			 count(&c->unlearnt), "macs_total", (json_int_t)total, "macs",
-			 macs(t, now, max_macs));
+	return json_pack(
+		"{s:i, s:s, s:s?, s:s, s:i, s:s, s:f, s:o, s:{s:s, s:b, s:s, s:I, s:I, "
+		"s:I, s:I, s:I}, s:i, s:o, s:o, "
+		"s:o, s:o, s:I, s:I, s:I, s:o, s:o}",
+		"version", 1, "name", t->conf->name, "site", t->conf->site, "program",
+		LONGHAUL_VERSION, "pid", (int)getpid(), "state",
+		json_array_size(wrong) ? "degraded" : "healthy", "uptime_s",
+		(double)(now - t->started_ns) / NS_PER_S, "problems", wrong, "outer", "kind",
+		t->outer_ops->name, "plain_text", t->outer_ops->plain_text, "interface",
+		t->conf->interface, "mtu", (json_int_t)t->interface_mtu, "overhead",
+		(json_int_t)t->outer_ops->overhead, "fragmented", count(&c->outer_fragmented),
+		"reassembled", count(&c->outer_reassembled), "overruns", count(&c->outer_overruns),
+		"workers", (int)t->n_workers, "ports", ports(t, c), "peers", peers(t, c, now),
+		"tags", tags(t, c), "drops", drops(c), "flooded", count(&c->flooded), "unlearnt",
+		count(&c->unlearnt), "macs_total", (json_int_t)total, "macs",
+		macs(t, now, max_macs), "accel",
+		t->accelerate.accel ? accel_status(t->accelerate.accel, flows) : json_null());
 }

@@ -394,10 +394,12 @@ static json_t *answer(void *ctx, const json_t *request)
 
 	const json_t *macs = json_object_get(request, "macs");
 
-	/* "macs": most entries of the MAC table to list; all unless said */
+	/* "macs": most entries of the MAC table to list; all unless said. "flows": list those too
+	 */
 	if (cmd && !strcmp(cmd, "status"))
-		return tunnel_status(ctx, json_is_integer(macs) ? (size_t)json_integer_value(macs)
-								: SIZE_MAX);
+		return tunnel_status(
+			ctx, json_is_integer(macs) ? (size_t)json_integer_value(macs) : SIZE_MAX,
+			json_is_true(json_object_get(request, "flows")));
 	return json_pack("{s:i, s:s}", "version", 1, "error", "unknown cmd; known: status");
 }
 
@@ -480,6 +482,7 @@ static int set_up(struct tunnel *t, struct err *e)
 	ret = ret ? ret : init_ports(t, e);
 	if (ret)
 		return ret;
+	accelerate_init(t);
 	ret = t->outer_ops->plain_text ? 0 : set_up_control(t, e);
 	/* Before any thread, liburcu's too: capabilities are a thread's, and new ones inherit them.
 	 */
@@ -490,6 +493,7 @@ static int set_up(struct tunnel *t, struct err *e)
 	t->reflect = calloc(1, sizeof(*t->reflect));
 	if (!t->fdb || !t->reflect)
 		return err_set(e, ENOMEM, "out of memory");
+	accelerate_start(t);
 	mtu_changed(t);
 	if (t->outer_ops->plain_text)
 		grant_everything(t);
@@ -518,10 +522,12 @@ static void tear_down(struct tunnel *t)
 {
 	unsigned i;
 
+	accelerate_stop(t);
 	for (i = 0; i < t->n_workers; i++)
 		worker_free(t->workers[i]);
 	if (t->control)
 		control_release(t->control);
+	accel_free(t->accelerate.accel);
 	free(t->control);
 	link_watch_free(t->watch);
 	for (i = 0; i < t->n_ports; i++)

@@ -7,6 +7,7 @@
 #include "lib/ctlsock.h"
 #include "lib/link.h"
 #include "lib/loop.h"
+#include "tunnel/accelerate.h"
 #include "tunnel/conf.h"
 #include "tunnel/counters.h"
 #include "tunnel/fdb.h"
@@ -49,6 +50,7 @@ struct tunnel {
 	int listen_family;
 	struct session_table sessions;
 	struct control *control; /* NULL unless sealed */
+	struct accelerate accelerate;
 	struct tag *tags;
 	unsigned n_tags;
 	struct fdb *fdb;
@@ -75,6 +77,6 @@ static inline uint64_t tunnel_rekey_at(const struct tunnel *t)
 int tunnel_check(const struct conf *conf, struct err *e);
 int tunnel_run(const struct conf *conf, struct err *e);
 int tunnel_tag_index(const struct tunnel *t, uint32_t tag);
-json_t *tunnel_status(struct tunnel *t, size_t max_macs);
+json_t *tunnel_status(struct tunnel *t, size_t max_macs, bool flows);
 
 #endif

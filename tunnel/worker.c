@@ -11,6 +11,9 @@
  *	             to ports and peers     to ports
  *	  flush                             flush
  *
+ * TCP of accelerated tags leaves that way after learning, for accel's TAPs,
+ * and comes back out of them: tap_ready.
+ *
  * A worker owns its end of every port and of the outer transport, and its
  * counters; the MAC table is shared. Everything a frame points at lives in
  * the worker's batch and stays until the flush at the batch's end, so nothing
@@ -18,19 +21,15 @@
  *
  * Other threads change a worker only by calls posted to its loop.
  */
-#include "tunnel/worker.h"
+#include "tunnel/worker_own.h"
 
-#include "lib/bucket.h"
 #include "lib/clock.h"
 #include "lib/log.h"
-#include "tunnel/hint.h"
 #include "tunnel/mtu.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define _LGPL_SOURCE
 #include <urcu.h>
@@ -45,53 +44,6 @@
 #define TCP_SYN	  0x02
 
 #define ETHERTYPE_MAC_CONTROL 0x8808 /* pause frames, IEEE 802.3 annex 31 */
-
-/* ICMP errors that a worker sends into one port: a second, and at once. */
-#define HINTS_A_SECOND 100
-#define HINTS_AT_ONCE  16
-
-/* A port's end, and what its callback needs to know. */
-struct port_end {
-	struct worker *worker;
-	struct port_queue queue;
-	struct bucket hints;
-};
-
-/* An ICMP error that waits to be written. */
-struct waiting_hint {
-	uint8_t bytes[HINT_MAX];
-	struct frame frame;
-	struct gso_merged single;
-	struct iovec iov;
-};
-
-/* One of the outer transport's sockets, and what its callback needs to know. */
-struct outer_end {
-	struct worker *worker;
-	unsigned socket;
-	struct loop_io io;
-};
-
-struct worker {
-	struct tunnel *tunnel;
-	unsigned index;
-	struct loop *loop;
-	pthread_t thread;
-	bool running;
-	struct port_end *ports; /* as many as the tunnel has */
-	struct outer *outer;
-	struct outer_end outer_ends[OUTER_SOCKETS];
-	struct batch *port_batch, *outer_batch; /* each is laid out for its own kind of socket */
-	struct gso_merge *merge;
-	struct hint *hint;
-	struct waiting_hint hints[HINTS_AT_ONCE];
-	unsigned n_hints; /* of this batch */
-	struct counters counters;
-	struct loop_timer overruns_timer, outer_timer;
-	_Atomic bool alive; /* answered the last worker_pulse() */
-	uint64_t now_ns;    /* of the batch */
-	uint32_t now_ms;
-};
 
 /* Where a frame goes: sets of port and peer indices. */
 struct destinations {
@@ -222,6 +174,9 @@ static bool learn(struct worker *w, const struct tag *tag, fdb_place place, cons
 	case FDB_CONFLICT: drop(w, DROP_mac_conflict, wire_frames(f, p)); return false;
 	case FDB_FULL: counter_add(&w->counters.unlearnt, 1); return true;
 	case FDB_MOVED:
+		if (accelerate_is_on(&w->tunnel->accelerate, (unsigned)(tag - w->tunnel->tags)))
+			accel_moved(w->tunnel->accelerate.accel, (unsigned)(tag - w->tunnel->tags),
+				    key.vid, key.mac);
 		log_debug("tag %u: %02x:%02x:%02x:%02x:%02x:%02x moved to %s %s", tag->tag,
 			  key.mac[0], key.mac[1], key.mac[2], key.mac[3], key.mac[4], key.mac[5],
 			  fdb_is_peer(place) ? "peer" : "port",
@@ -375,6 +330,26 @@ static uint64_t watch_size(struct worker *w, const struct port *port, uint64_t p
 	return peers & ~narrow;
 }
 
+/* Whether a frame from a port is accel's, and not bridged. */
+static bool is_accelerated(struct worker *w, struct port *port, struct frame *f,
+			   const struct packet *p, struct gso_merged *single, struct iovec *iov)
+{
+	struct tunnel *t = w->tunnel;
+	struct packet answer;
+
+	if (!accelerate_is_on(&t->accelerate, port->tag))
+		return false;
+	switch (accel_from_port(t->accelerate.accel, w->index, port->tag, f, p, w->now_ms)) {
+	case ACCEL_BRIDGE: return false;
+	case ACCEL_TAKEN: return true;
+	case ACCEL_ANSWER: break;
+	}
+	packet_parse(f->data, f->len, &answer);
+	make_single(single, iov, f, 1, &answer);
+	to_ports(w, 1ull << port->index, single, &answer);
+	return true;
+}
+
 /* Port to bridge: one frame, perhaps a super-frame. */
 static void from_port(struct worker *w, struct port *port, struct frame *f,
 		      struct gso_merged *single, struct iovec *iov)
@@ -392,7 +367,8 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	counter_add(&in->bytes, f->len + (frames - 1) * gso_header_len(f, &p));
 	counter_add(&in->supers, frames > 1);
 	if (!admit(w, f, &p, frames) || !is_foreign(w, port, f, &p, frames) ||
-	    !learn(w, tag, fdb_port(port->index), f, &p))
+	    !learn(w, tag, fdb_port(port->index), f, &p) ||
+	    is_accelerated(w, port, f, &p, single, iov))
 		return;
 	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
 	if (d.peers) {
@@ -423,7 +399,8 @@ static void batch_begins(struct worker *w)
 	w->n_hints = 0;
 }
 
-static void port_ready(void *ctx, uint32_t events)
+/* A port can be read. @ctx: a struct port_end. */
+void worker_port_ready(void *ctx, uint32_t events)
 {
 	struct port_end *end = ctx;
 	struct worker *w = end->worker;
@@ -492,11 +469,16 @@ static void from_peer(struct worker *w, const struct gso_merged *m)
 	counter_add(&in->supers, m->frames > 1);
 	if (!admit(w, m->head, &p, m->frames) || !learn(w, tag, fdb_peer(peer), m->head, &p))
 		return;
+	if (accelerate_is_on(&w->tunnel->accelerate, outer_key_tag(m->head->key)) &&
+	    accel_from_peer(w->tunnel->accelerate.accel, outer_key_tag(m->head->key), peer, m->head,
+			    &p, w->now_ms) != ACCEL_BRIDGE)
+		return;
 	d = find_destinations(w, tag, fdb_peer(peer), m->head, &p, m->frames);
 	to_ports(w, d.ports, m, &p);
 }
 
-static void outer_ready(void *ctx, uint32_t events)
+/* A socket of the transport can be read. @ctx: a struct outer_end. */
+void worker_outer_ready(void *ctx, uint32_t events)
 {
 	struct outer_end *end = ctx;
 	struct worker *w = end->worker;
@@ -523,185 +505,83 @@ static void outer_ready(void *ctx, uint32_t events)
 	flush_ports(w);
 }
 
-static void copy_overruns(void *ctx)
+/* A frame of our own making goes to where its destination is, or to all ports of its tag. */
+static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
+		       struct gso_merged *single, struct iovec *iov)
 {
-	struct worker *w = ctx;
-	unsigned i;
+	struct tag *tag = &w->tunnel->tags[tag_index];
+	struct fdb_key key;
+	struct packet p;
+	fdb_place at;
 
-	for (i = 0; i < w->tunnel->n_ports; i++)
-		atomic_store_explicit(&w->counters.port_overruns[i],
-				      port_queue_kernel_drops(&w->ports[i].queue),
-				      memory_order_relaxed);
-	atomic_store_explicit(&w->counters.outer_overruns,
-			      w->tunnel->outer_ops->kernel_drops(w->outer), memory_order_relaxed);
-}
-
-static void outer_tick(void *ctx)
-{
-	struct worker *w = ctx;
-
-	w->tunnel->outer_ops->tick(w->outer);
-}
-
-/* Makes a worker with all its descriptors open, so that what is wrong is said before it runs. */
-struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
-{
-	struct worker *w = calloc(1, sizeof(*w));
-	bool no_merge = t->conf->without & (WITHOUT_MERGE | WITHOUT_VNET_HDR);
-	unsigned i;
-
-	if (!w) {
-		err_set(e, ENOMEM, "out of memory");
-		return NULL;
-	}
-	w->tunnel = t;
-	w->index = index;
-	w->alive = true;
-	w->ports = calloc(t->n_ports, sizeof(*w->ports));
-	w->port_batch = batch_new();
-	w->outer_batch = batch_new();
-	w->merge = gso_merge_new(BATCH_FRAMES, no_merge ? GSO_MERGE_NOTHING : 0);
-	w->hint = hint_new(e);
-	w->loop = loop_new(e);
-	if (!w->ports || !w->port_batch || !w->outer_batch || !w->merge || !w->hint || !w->loop) {
-		err_set(e, ENOMEM, "out of memory");
-		goto fail;
-	}
-	for (i = 0; i < t->n_ports; i++) {
-		struct port_end *end = &w->ports[i];
-
-		end->worker = w;
-		bucket_init(&end->hints, HINTS_A_SECOND, HINTS_AT_ONCE, clock_ns());
-		end->queue.port = &t->ports[i];
-		end->queue.worker = index;
-		end->queue.io = (struct loop_io){-1, port_ready, end};
-	}
-	for (i = 0; i < t->n_ports; i++)
-		if (port_queue_open(&w->ports[i].queue, e) ||
-		    loop_add(w->loop, &w->ports[i].queue.io, EPOLLIN))
-			goto fail;
-	w->outer = t->outer_ops->open(t, index, &w->counters, e);
-	if (!w->outer)
-		goto fail;
-	for (i = 0; i < OUTER_SOCKETS; i++) {
-		struct outer_end *end = &w->outer_ends[i];
-
-		*end = (struct outer_end){w, i, {w->outer->fds[i], outer_ready, end}};
-		if (end->io.fd >= 0)
-			loop_add(w->loop, &end->io, EPOLLIN);
-	}
-	w->outer_timer = (struct loop_timer){.expired = outer_tick, .ctx = w};
-	if (t->outer_ops->tick)
-		loop_timer_start(w->loop, &w->outer_timer, 0, OUTER_TICK_NS);
-	w->overruns_timer = (struct loop_timer){.expired = copy_overruns, .ctx = w};
-	loop_timer_start(w->loop, &w->overruns_timer, NS_PER_S, NS_PER_S);
-	return w;
-fail:
-	worker_free(w);
-	return NULL;
-}
-
-static void *run(void *arg)
-{
-	struct worker *w = arg;
-
-	rcu_register_thread();
-	loop_run(w->loop);
-	rcu_unregister_thread();
-	return NULL;
-}
-
-/* Starts the worker's thread. Returns 0 or -errno. */
-int worker_start(struct worker *w, struct err *e)
-{
-	int ret = pthread_create(&w->thread, NULL, run, w);
-
-	if (ret)
-		return err_set(e, ret, "thread: %s", strerror(ret));
-	w->running = true;
-	return 0;
-}
-
-/* Stops a worker and closes what it has. */
-void worker_free(struct worker *w)
-{
-	unsigned i;
-
-	if (!w)
+	packet_parse(f->data, f->len, &p);
+	key = key_of(tag, f->data, &p);
+	at = fdb_lookup(w->tunnel->fdb, &key);
+	if (at != FDB_NOWHERE && fdb_is_peer(at)) {
+		w->tunnel->outer_ops->send(w->outer, tag_index,
+					   atomic_load(&tag->peers) & 1ull << fdb_index(at), f, &p);
 		return;
-	if (w->running) {
-		loop_stop(w->loop);
-		pthread_join(w->thread, NULL);
 	}
-	for (i = 0; w->ports && i < w->tunnel->n_ports; i++)
-		if (w->ports[i].worker)
-			port_queue_close(&w->ports[i].queue);
-	if (w->outer)
-		w->tunnel->outer_ops->close(w->outer);
-	loop_free(w->loop);
-	gso_merge_free(w->merge);
-	hint_free(w->hint);
-	batch_free(w->port_batch);
-	batch_free(w->outer_batch);
-	free(w->ports);
-	free(w);
+	make_single(single, iov, f, wire_frames(f, &p), &p);
+	to_ports(w, at == FDB_NOWHERE ? tag->ports : tag->ports & 1ull << fdb_index(at), single,
+		 &p);
 }
 
-/* The worker's counters; any thread may read them. */
-const struct counters *worker_counters(const struct worker *w)
+/* A TAP of accel's can be read. @ctx: a struct tap_end. */
+void worker_tap_ready(void *ctx, uint32_t events)
 {
-	return &w->counters;
-}
-
-static void answer_pulse(void *arg)
-{
-	struct worker *w = arg;
-
-	atomic_store(&w->alive, true);
-}
-
-/* Whether the worker has answered since the last time this was asked; asks it again. */
-bool worker_pulse(struct worker *w)
-{
-	bool alive = atomic_exchange(&w->alive, false);
-
-	if (alive)
-		loop_post(w->loop, answer_pulse, w);
-	return alive;
-}
-
-static void reopen_port(void *arg)
-{
-	struct port_end *end = arg;
+	struct tap_end *end = ctx;
 	struct worker *w = end->worker;
-	struct err e;
+	struct accel *a = w->tunnel->accelerate.accel;
+	struct gso_merged singles[BATCH_MESSAGES];
+	struct iovec iovs[BATCH_MESSAGES];
+	unsigned i, tag;
 
-	if (end->queue.io.fd >= 0)
-		loop_remove(w->loop, &end->queue.io);
-	port_queue_close(&end->queue);
-	if (port_queue_open(&end->queue, &e))
-		log_warning("%s", e.text);
-	else
-		loop_add(w->loop, &end->queue.io, EPOLLIN);
+	accel_tap_receive(a, w->index, end->tap, w->port_batch);
+	batch_begins(w);
+	rcu_read_lock();
+	for (i = 0; i < w->port_batch->n; i++)
+		if (accel_from_tap(a, end->tap, &w->port_batch->frames[i], &tag))
+			from_accel(w, tag, &w->port_batch->frames[i], &singles[i], &iovs[i]);
+	w->tunnel->outer_ops->flush(w->outer);
+	rcu_read_unlock();
+	flush_ports(w);
 }
 
-/* Has the worker open a port anew: its interface went away and came back. */
-void worker_reopen_port(struct worker *w, unsigned port)
+/* A frame for a worker to send. */
+struct parcel {
+	struct worker *worker;
+	unsigned tag;
+	struct virtio_net_hdr vnet;
+	uint32_t len;
+	uint8_t bytes[];
+};
+
+static void send_parcel(void *arg)
 {
-	loop_post(w->loop, reopen_port, &w->ports[port]);
+	struct parcel *p = arg;
+	struct frame f = {.data = p->bytes, .len = p->len, .vnet = p->vnet};
+	struct gso_merged single;
+	struct iovec iov;
+
+	batch_begins(p->worker);
+	rcu_read_lock();
+	from_accel(p->worker, p->tag, &f, &single, &iov);
+	p->worker->tunnel->outer_ops->flush(p->worker->outer);
+	rcu_read_unlock();
+	flush_ports(p->worker);
+	free(p);
 }
 
-static void rebind_outer(void *arg)
+/* Has the worker send a frame, which is copied, to where its destination is. Any thread. */
+void worker_send(struct worker *w, unsigned tag, const struct frame *f)
 {
-	struct worker *w = arg;
-	struct err e;
+	struct parcel *p = malloc(sizeof(*p) + f->len);
 
-	if (w->tunnel->outer_ops->rebind(w->outer, &e))
-		log_warning("%s", e.text);
-}
-
-/* Has the worker bind the outer socket anew: the tunnel interface came back. */
-void worker_rebind_outer(struct worker *w)
-{
-	loop_post(w->loop, rebind_outer, w);
+	if (!p)
+		return;
+	*p = (struct parcel){.worker = w, .tag = tag, .vnet = f->vnet, .len = f->len};
+	memcpy(p->bytes, f->data, f->len);
+	if (loop_post(w->loop, send_parcel, p))
+		free(p);
 }

@@ -18,5 +18,7 @@ const struct counters *worker_counters(const struct worker *w);
 bool worker_pulse(struct worker *w);
 void worker_reopen_port(struct worker *w, unsigned port);
 void worker_rebind_outer(struct worker *w);
+void worker_send(struct worker *w, unsigned tag, const struct frame *f);
+void worker_add_tap(struct worker *w, unsigned tap, int fd);
 
 #endif

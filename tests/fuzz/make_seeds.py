@@ -342,7 +342,39 @@ def control_seeds():
     }
 
 
+def stream_seeds():
+    """Records of streams between sites (doc/protocol.md), by hand, and slots of the journal."""
+    def record(kind, payload=b"", flow=1, generation=1):
+        return bytes([kind, 0, 0, 0]) + struct.pack("!III", len(payload), flow, generation) + payload
+
+    v4 = [b"\0" * 10 + b"\xff\xff" + bytes([10, 77, 0, n]) for n in (1, 2)]
+    v6 = [b"\xfd\x77" + b"\0" * 13 + bytes([n]) for n in (1, 2)]
+    ports = struct.pack("!HH", 40000, 443)
+
+    def opened(version, hosts):
+        return (struct.pack("!IHBB", 1, 0, version, 0) + b"\2\0\0\0\x0a\1" + b"\2\0\0\0\x0b\1" +
+                b"".join(hosts) + ports + struct.pack("!HHI", 1460, 0, 1 << 20))
+
+    hello = record(1, struct.pack("!HBBI", 1, 0, 0, 7), 0, 0)
+    tuples = [struct.pack("!IHBB", 1, 5, version, 0) + b"".join(hosts) + ports for version, hosts in ((4, v4), (6, v6))]
+    life = (record(7, b"hello world") + record(11, struct.pack("!I", 65536)) + record(8) + record(9) + record(12))
+    return {
+        "hello": hello,
+        "whole-life": hello + record(2, opened(4, v4)) + record(3, struct.pack("!HHI", 1460, 0, 1 << 20)) + life,
+        "open-ipv6": record(2, opened(6, v6)),
+        "refused": record(4, struct.pack("!BBBBI", 1, 3, 1, 0, 0) + v4[1]),
+        "cancelled": record(5) + record(6),
+        "reset": record(10, b"\0" * 4),
+        "tuples": record(13, b"".join(tuples), 0, 0) + record(14, b"\1\0\0\0", 0, 0),
+        "data-long": record(7, bytes(65520)),
+        "data-too-long": record(7, bytes(65521)),
+        "slot": b"\1\1" + b"\0" * 14 + tuples[0] + b"\0" * 4,
+        "journal": b"LHFLOWS\n" + struct.pack("!III", 1, 64, 65536) + b"\0" * 44,
+    }
+
+
 CORPORA = {
+    "stream": stream_seeds,
     "sealed": sealed_seeds,
     "fragment": fragment_seeds,
     "control": control_seeds,

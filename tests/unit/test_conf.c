@@ -633,9 +633,33 @@ static void help_names_every_option_of_2008_and_fits_96_columns(void **state)
 	free(text);
 }
 
+static void tags_are_accelerated_by_port_or_by_section(void **state)
+{
+	assert_loads("-t eth0 -f 192.0.2.1 -b eth1:1,accel -b eth2:2 --identity /id --trust "
+		     "0000000000000000000000000000000000000000000000000000000000000000");
+	assert_true(conf_accelerates(&c, 1));
+	assert_false(conf_accelerates(&c, 2));
+	assert_loads_file(
+		"[tag 1]\naccel = no\n[tag 2]\naccel = yes\nbypass = udp\n[tag 3]\naccel = tcp port 7\n",
+		LEAST);
+	assert_false(conf_accelerates(&c, 1));
+	assert_true(conf_accelerates(&c, 2));
+	assert_null(conf_tag(&c, 2)->accel_filter);
+	assert_non_null(conf_tag(&c, 2)->bypass_filter);
+	assert_true(conf_accelerates(&c, 3));
+	assert_non_null(conf_tag(&c, 3)->accel_filter);
+	assert_refuses_file("[tag 1]\naccel = tcp porridge\n", LEAST,
+			    ":2: [tag 1] accel = tcp porridge: 'tcp porridge' is not a filter");
+	assert_refuses_file("[tag 1]\nbypass = ((\n", LEAST, ":2: [tag 1] bypass");
+	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1,accel --outer capsulator",
+		       "tag 1 is to be accelerated");
+	assert_refuses("-t eth0 -f 192.0.2.1 -b eth1:1,quick --outer capsulator", "tag '1,quick'");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tags_are_accelerated_by_port_or_by_section),
 		cmocka_unit_test(the_command_line_of_2008_keeps_its_meaning),
 		cmocka_unit_test(what_is_not_given_has_its_default),
 		cmocka_unit_test(far_ends_come_in_a_list_or_one_by_one),

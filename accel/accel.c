@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* accel.c - split TCP: an instance and its thread, from start to end */
+/*
+ * Theory of operation
+ *
+ * One thread, the relay's, lives in the private network namespace. It owns the
+ * sockets to hosts, the streams and the flow table's changes. Workers divert
+ * frames to and from the TAPs by that table (divert.c) and hand over what is
+ * rare (news.c); the tunnel's main thread makes the streams' connections and
+ * hands them over (stream.c).
+ *
+ * The thread starts before privileges are dropped, because a namespace and a
+ * BPF program need them; it drops them itself.
+ */
+#include "accel/internal.h"
+
+#include "lib/log.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Turns that were cut short go on, and what has ended is freed. */
+static void run_pending(void *arg)
+{
+	struct accel *a = arg;
+	struct relay *r = a->pending_relays, *next_r;
+	struct stream *s = a->pending_streams, *next_s;
+
+	a->pending_posted = false;
+	a->pending_relays = NULL;
+	a->pending_streams = NULL;
+	rcu_read_lock();
+	for (; r; r = next_r) {
+		next_r = r->next_pending;
+		r->pending = false;
+		if (!r->ended)
+			pump_out(r);
+	}
+	for (; s; s = next_s) {
+		next_s = s->next_pending;
+		s->pending = false;
+		if (!s->dead)
+			stream_read(s);
+		if (!s->dead)
+			stream_flush(s);
+	}
+	rcu_read_unlock();
+	for (s = a->streams; s; s = next_s) {
+		next_s = s->next;
+		if (s->dead && !s->pending)
+			stream_destroy(s);
+	}
+	relay_free_ended(a);
+}
+
+/* Has the lists of pending and ended things looked through at the end of this turn. */
+void accel_later(struct accel *a)
+{
+	if (!a->pending_posted && !loop_post(a->loop, run_pending, a))
+		a->pending_posted = true;
+}
+
+/* Forgets entries whose time has come. */
+struct sweep {
+	struct accel *a;
+	uint32_t now_ms;
+};
+
+static bool is_over(void *ctx, struct flow *f)
+{
+	const struct sweep *s = ctx;
+	uint32_t now = s->now_ms, until = atomic_load(&f->until_ms);
+	uint32_t seen = atomic_load(&f->seen_ms);
+
+	if (f->relay)
+		return false;
+	if (f->way == FLOW_BRIDGE)
+		return until ? now - seen > LINGER_MS && (int32_t)(now - until) > 0
+			     : now - seen > BRIDGED_IDLE_MS;
+	if (!until || (int32_t)(now - until) <= 0)
+		return false;
+	if (f->way == FLOW_QUERY) { /* no peer has confirmed it */
+		atomic_store(&f->until_ms, (now + LINGER_MS) | 1);
+		atomic_store(&f->way, FLOW_RESET);
+		return false;
+	}
+	memory_remove(s->a, f);
+	return true;
+}
+
+/* Keeps streams ready to every peer that accelerates something with us. */
+static void refill_all(void *arg)
+{
+	struct accel *a = arg;
+	unsigned peer, tag;
+
+	for (peer = 0; peer < a->conf.n_peers; peer++)
+		for (tag = 0; tag < a->conf.n_tags; tag++)
+			if (a->conf.tags[tag].on && a->host.agreed(a->host.ctx, tag, peer)) {
+				stream_refill(a, peer);
+				break;
+			}
+}
+
+static void tick(void *ctx)
+{
+	struct accel *a = ctx;
+	uint64_t now = clock_ns();
+	struct sweep sweep = {a, now_ms_of(now)};
+	struct relay *r;
+	struct stream *s;
+
+	rcu_read_lock();
+	for (r = a->relays; r; r = r->next)
+		relay_tick(r, now);
+	for (s = a->streams; s; s = s->next)
+		stream_tick(s, now);
+	rcu_read_unlock();
+	if (now - a->swept_ns > NS_PER_S) {
+		a->swept_ns = now;
+		flow_sweep(&a->flows, is_over, &sweep);
+		memory_tick(a, now);
+		refill_all(a);
+	}
+}
+
+/* What is agreed with a peer has changed. Any thread. */
+void accel_peer_changed(struct accel *a)
+{
+	loop_post(a->loop, refill_all, a);
+}
+
+/* ---- the thread ---- */
+
+static void tap_added(struct tap *t)
+{
+	struct accel *a = caa_container_of(t->stack, struct accel, stack);
+	unsigned i;
+
+	for (i = 0; i < a->conf.n_workers; i++)
+		a->host.add_queue(a->host.ctx, i, t->index, t->fds[i]);
+}
+
+static int set_up(struct accel *a, struct err *e)
+{
+	unsigned i;
+	int ret = stack_open(&a->stack, e);
+
+	for (i = 0; !ret && i < a->conf.n_tags; i++)
+		if (a->conf.tags[i].on && !stack_tap(&a->stack, i, 0, e))
+			return -EIO;
+	return ret ? ret : a->host.drop_privileges(a->host.ctx, e);
+}
+
+static void *run(void *arg)
+{
+	struct accel *a = arg;
+	sigset_t all;
+
+	/* The main thread has not yet said which signals it waits for: none is this one's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	a->ready_ret = set_up(a, &a->ready_err);
+	sem_post(&a->ready);
+	while (sem_wait(&a->go) && errno == EINTR)
+		;
+	if (a->ready_ret)
+		return NULL;
+	rcu_register_thread();
+	memory_open(a);
+	loop_run(a->loop);
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/*
+ * Makes an instance and its thread, which takes what it needs of the
+ * privileges that the caller still has, drops the rest and waits for
+ * accel_start(). Returns NULL with a text.
+ */
+struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *host, struct err *e)
+{
+	struct accel *a = calloc(1, sizeof(*a));
+	int ret;
+
+	if (!a) {
+		err_set(e, ENOMEM, "out of memory");
+		return NULL;
+	}
+	a->conf = *conf;
+	a->host = *host;
+	sem_init(&a->ready, 0, 0);
+	a->stack = (struct stack){.n_workers = conf->n_workers,
+				  .without = conf->without,
+				  .acceptable = relay_acceptable,
+				  .added = tap_added,
+				  .congestion = "cubic"};
+	a->loop = loop_new(e);
+	a->scratch = malloc(65536);
+	sem_init(&a->go, 0, 0);
+	if (!a->loop || !a->scratch) {
+		err_set(e, ENOMEM, "out of memory");
+		goto fail;
+	}
+	a->stack.loop = a->loop;
+	a->tick = (struct loop_timer){.expired = tick, .ctx = a};
+	loop_timer_start(a->loop, &a->tick, TICK_NS, TICK_NS);
+	ret = pthread_create(&a->thread, NULL, run, a);
+	if (ret) {
+		err_set(e, ret, "thread: %s", strerror(ret));
+		goto fail;
+	}
+	a->running = true;
+	while (sem_wait(&a->ready) && errno == EINTR)
+		;
+	if (!a->ready_ret)
+		return a;
+	*e = a->ready_err;
+fail:
+	accel_free(a);
+	return NULL;
+}
+
+/*
+ * Lets it run. To be called when the caller has dropped its privileges: the
+ * flow table brings a thread of liburcu's, which inherits what there is.
+ * Returns 0 or -errno with a text.
+ */
+int accel_start(struct accel *a, struct err *e)
+{
+	if (flow_table_init(&a->flows))
+		return err_set(e, ENOMEM, "out of memory");
+	/* Until the journal has been read, nothing unknown is believed. */
+	atomic_store(&a->quarantine_until_ns, UINT64_MAX);
+	log_info("accel: connections are steered to the stack by %s", a->stack.steer->name);
+	a->started = true;
+	sem_post(&a->go);
+	return 0;
+}
+
+static void end_flows(void *arg)
+{
+	struct accel *a = arg;
+	struct relay *r;
+	struct stream *s;
+
+	rcu_read_lock();
+	a->stopping = true;
+	for (r = a->relays; r; r = r->next)
+		relay_event(r, LIFE_EV_kill);
+	for (s = a->streams; s; s = s->next)
+		if (!s->dead)
+			stream_flush(s);
+	rcu_read_unlock();
+	sem_post(&a->ready);
+}
+
+/* Resets every flow; workers are still there to carry the resets. */
+void accel_stop(struct accel *a)
+{
+	if (!a || !a->started)
+		return;
+	if (!loop_post(a->loop, end_flows, a))
+		while (sem_wait(&a->ready) && errno == EINTR)
+			;
+}
+
+static void stop(void *arg)
+{
+	struct accel *a = arg;
+
+	loop_stop(a->loop);
+}
+
+/* Ends the thread and frees everything. Workers have ended. NULL is allowed. */
+void accel_free(struct accel *a)
+{
+	struct relay *r;
+
+	if (!a)
+		return;
+	if (a->running) {
+		/* Behind what was posted before, so that nothing of it is lost. */
+		if (!a->started || loop_post(a->loop, stop, a))
+			loop_stop(a->loop);
+		sem_post(&a->go);
+		pthread_join(a->thread, NULL);
+	}
+	while (a->streams)
+		stream_destroy(a->streams);
+	for (r = a->relays; r; r = r->next) {
+		pump_release(r, true);
+		r->ended = true;
+		r->pending = false;
+	}
+	relay_free_ended(a);
+	if (a->loop)
+		stack_close(&a->stack);
+	memory_close(a, a->stopping);
+	flow_table_release(&a->flows);
+	loop_free(a->loop);
+	sem_destroy(&a->ready);
+	sem_destroy(&a->go);
+	free(a->scratch);
+	free(a);
+}

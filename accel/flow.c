@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* flow.c - TCP connections of accelerated tags that something was decided about */
+/*
+ * Theory of operation
+ *
+ * The table is liburcu's hash table, keyed as this site sees a connection.
+ * One thread, the relay's, adds and removes entries and changes their way;
+ * workers look them up for every TCP segment of an accelerated tag, without
+ * locks. An entry outlives its connection: until_ms says until when its
+ * stragglers are answered, or bridged.
+ *
+ * The host's FIN is withheld from the stack until the other host has
+ * acknowledged everything, so that the stack cannot acknowledge it before:
+ *
+ *	FLOW_FIN_NONE ── a segment with FIN ──▶ WITHHELD ── released ──▶ RELEASED
+ *
+ * While it is withheld, segments that begin behind the FIN are moved in front
+ * of it: pure ACKs, which the stack would not take behind a window of zero,
+ * and resets, which it would only challenge. The headers of the newest one are
+ * kept to make the FIN of when it is released.
+ */
+#include "accel/flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define BUCKETS_MIN 64
+
+/* Makes an empty table. Returns 0 or -ENOMEM. */
+int flow_table_init(struct flow_table *t)
+{
+	if (getrandom(&t->seed, sizeof(t->seed), 0) != sizeof(t->seed))
+		t->seed = (uintptr_t)t;
+	t->table = cds_lfht_new(BUCKETS_MIN, BUCKETS_MIN, 0,
+				CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+	return t->table ? 0 : -ENOMEM;
+}
+
+static struct flow *flow_at(struct cds_lfht_iter *it)
+{
+	struct cds_lfht_node *node = cds_lfht_iter_get_node(it);
+
+	return node ? caa_container_of(node, struct flow, node) : NULL;
+}
+
+static void flow_free(struct rcu_head *head)
+{
+	struct flow *f = caa_container_of(head, struct flow, rcu);
+
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
+/* Takes an entry out of the table; it is freed when no reader has it any more. */
+void flow_remove(struct flow_table *t, struct flow *f)
+{
+	if (cds_lfht_del(t->table, &f->node))
+		return;
+	atomic_fetch_sub(&t->count, 1);
+	call_rcu(&f->rcu, flow_free);
+}
+
+/* Calls @each for every entry, and removes those for which it returns true. */
+void flow_sweep(struct flow_table *t, bool (*each)(void *ctx, struct flow *f), void *ctx)
+{
+	struct cds_lfht_iter it;
+	struct flow *f;
+
+	rcu_read_lock();
+	for (cds_lfht_first(t->table, &it); (f = flow_at(&it)); cds_lfht_next(t->table, &it))
+		if (each(ctx, f))
+			flow_remove(t, f);
+	rcu_read_unlock();
+}
+
+static bool any(void *ctx, struct flow *f)
+{
+	return true;
+}
+
+/* Frees the table and what is in it. Nobody reads it any more. */
+void flow_table_release(struct flow_table *t)
+{
+	if (!t->table)
+		return;
+	flow_sweep(t, any, NULL);
+	cds_lfht_destroy(t->table, NULL);
+	t->table = NULL;
+}
+
+static int key_equal(struct cds_lfht_node *node, const void *key)
+{
+	return !memcmp(&caa_container_of(node, struct flow, node)->key, key,
+		       sizeof(struct flow_key));
+}
+
+static unsigned long hash_of(const struct flow_table *t, const struct flow_key *key)
+{
+	return XXH3_64bits_withSeed(key, sizeof(*key), t->seed);
+}
+
+/* The entry of a connection; NULL: nothing was decided about it. In a read-side critical section.
+ */
+struct flow *flow_find(const struct flow_table *t, const struct flow_key *key)
+{
+	struct cds_lfht_iter it;
+
+	cds_lfht_lookup(t->table, hash_of(t, key), key_equal, key, &it);
+	return flow_at(&it);
+}
+
+/* Adds a connection that has no entry. Returns NULL when memory is short. The relay thread only. */
+struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t ip_version,
+		      enum flow_way way, uint32_t now_ms)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->key = *key;
+	f->ip_version = ip_version;
+	f->way = way;
+	f->seen_ms = now_ms;
+	pthread_mutex_init(&f->lock, NULL);
+	rcu_read_lock();
+	cds_lfht_add(t->table, hash_of(t, key), &f->node);
+	rcu_read_unlock();
+	atomic_fetch_add(&t->count, 1);
+	return f;
+}
+
+/*
+ * Makes the key of a TCP segment, or of a packet whose ports alone can be read.
+ * @from_local: its source is the host behind a border port
+ */
+void flow_key_of(struct flow_key *key, unsigned tag, const struct frame *f, const struct packet *p,
+		 bool from_local)
+{
+	uint16_t src = load_be16(f->data + p->l4), dst = load_be16(f->data + p->l4 + 2);
+
+	if (from_local)
+		segment_addresses(f->data, p, key->local, key->remote);
+	else
+		segment_addresses(f->data, p, key->remote, key->local);
+	key->local_port = from_local ? src : dst;
+	key->remote_port = from_local ? dst : src;
+	key->vid = p->vid;
+	key->tag = (uint16_t)tag;
+}
+
+/* What a connection is called between the sites. @tag: as on the wire */
+void flow_key_tuple(const struct flow_key *key, uint8_t ip_version, bool local_is_client,
+		    uint32_t tag, struct tuple *t)
+{
+	*t = (struct tuple){.tag = tag, .vid = key->vid, .ip_version = ip_version};
+	memcpy(t->client, local_is_client ? key->local : key->remote, 16);
+	memcpy(t->server, local_is_client ? key->remote : key->local, 16);
+	t->client_port = local_is_client ? key->local_port : key->remote_port;
+	t->server_port = local_is_client ? key->remote_port : key->local_port;
+}
+
+/* The other way round. @tag: index */
+void flow_key_from_tuple(struct flow_key *key, const struct tuple *t, bool local_is_client,
+			 unsigned tag)
+{
+	memcpy(key->local, local_is_client ? t->client : t->server, 16);
+	memcpy(key->remote, local_is_client ? t->server : t->client, 16);
+	key->local_port = local_is_client ? t->client_port : t->server_port;
+	key->remote_port = local_is_client ? t->server_port : t->client_port;
+	key->vid = t->vid;
+	key->tag = (uint16_t)tag;
+}
+
+/* Keeps a segment's headers to make the FIN of. */
+static void keep_headers(struct flow *fl, const struct frame *f, const struct packet *p)
+{
+	if (p->payload > FLOW_HEADERS_MAX)
+		return;
+	memcpy(fl->headers, f->data, p->payload);
+	fl->headers_len = p->payload;
+}
+
+/*
+ * Keeps the host's FIN from the stack. Worker's; the frame is untagged.
+ * @news: set when the FIN has come for the first time
+ * Returns whether anything is left that the stack must have.
+ */
+bool flow_fin_filter(struct flow *fl, struct frame *f, const struct packet *p,
+		     const struct segment *s, bool *news)
+{
+	uint8_t state = atomic_load_explicit(&fl->fin, memory_order_acquire);
+	bool has_fin = s->flags & SEGMENT_FIN && !(s->flags & (SEGMENT_RST | SEGMENT_SYN));
+	bool keep = true;
+	uint32_t at;
+
+	*news = false;
+	if (state == FLOW_FIN_RELEASED || (state == FLOW_FIN_NONE && !has_fin))
+		return true;
+	pthread_mutex_lock(&fl->lock);
+	if (fl->fin == FLOW_FIN_RELEASED)
+		goto out;
+	if (fl->fin == FLOW_FIN_NONE) {
+		atomic_store(&fl->fin_seq, s->seq + s->len);
+		atomic_store(&fl->fin, FLOW_FIN_WITHHELD);
+		*news = true;
+	}
+	at = fl->fin_seq;
+	keep_headers(fl, f, p);
+	if (has_fin) {
+		segment_clear_flags(f, p, SEGMENT_FIN);
+		/* A bare FIN becomes a pure ACK: it may carry news of the window. */
+	}
+	if (!s->len && s->seq == at + 1)
+		segment_set_seq(f, p, at);
+out:
+	pthread_mutex_unlock(&fl->lock);
+	return keep;
+}
+
+/*
+ * Lets the stack have the host's FIN: makes it.
+ * @frame: room for FLOW_HEADERS_MAX bytes
+ * Returns false if the host has not sent one, or it has been released already.
+ */
+bool flow_fin_release(struct flow *fl, uint8_t *frame, uint32_t *len)
+{
+	struct frame f = {.data = frame};
+	struct packet p;
+	bool made = false;
+
+	pthread_mutex_lock(&fl->lock);
+	if (fl->fin == FLOW_FIN_WITHHELD && fl->headers_len) {
+		memcpy(frame, fl->headers, fl->headers_len);
+		f.len = fl->headers_len;
+		/* The lengths in the headers were those of a frame with data; what was found then
+		 * still stands. */
+		if (fl->ip_version == 4)
+			store_be16(frame + ETH_HDR_LEN + 2, (uint16_t)(f.len - ETH_HDR_LEN));
+		else
+			store_be16(frame + ETH_HDR_LEN + 4, (uint16_t)(f.len - ETH_HDR_LEN - 40));
+		if (packet_parse(f.data, f.len, &p) == PACKET_OK && p.payload) {
+			segment_make_fin(&f, &p, fl->fin_seq);
+			made = true;
+		}
+		*len = f.len;
+	}
+	atomic_store(&fl->fin, FLOW_FIN_RELEASED);
+	pthread_mutex_unlock(&fl->lock);
+	return made;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* internal.h - what accel's own files share */
+#ifndef ACCEL_INTERNAL_H
+#define ACCEL_INTERNAL_H
+
+#include "accel/accel.h"
+#include "accel/flow.h"
+#include "accel/journal.h"
+#include "accel/life.h"
+#include "accel/record.h"
+#include "accel/stack.h"
+#include "lib/batch.h"
+#include "lib/clock.h"
+#include "lib/loop.h"
+
+#include <semaphore.h>
+
+#define ACCEL_PEERS_MAX 64
+
+/* How long stragglers of an ended connection are answered, and a bypass outlives its close. */
+#define LINGER_MS 60000
+/* A bridged connection that is silent is forgotten: no SYN is repeated that late (RFC 6298, six
+ * retries). */
+#define BRIDGED_IDLE_MS 300000
+/* A reset that nobody fetched. */
+#define TOMB_MS (24 * 3600 * 1000)
+/* Segments of unknown connections are not believed for this long after a start without a journal.
+ */
+#define QUARANTINE_NS (120 * NS_PER_S)
+
+#define TICK_NS		(100 * NS_PER_MS)
+#define SYN_PATIENCE_NS (4 * NS_PER_S)	  /* beyond twice the last interval between two SYNs */
+#define SYN_INTERVAL_NS (3 * NS_PER_S)	  /* a first interval is at most this: RFC 1122 4.2.3.1 */
+#define ACCEPT_WAIT_NS	(3 * NS_PER_S)	  /* for the client's ACK of our SYN/ACK */
+#define STREAM_WAIT_NS	(1 * NS_PER_S)	  /* for a free stream */
+#define ANSWER_WAIT_NS	(500 * NS_PER_MS) /* besides a round trip, for the server's SYN/ACK */
+#define STREAM_AGE_NS	(3600 * NS_PER_S)
+#define STREAM_CLOSE_NS (5 * NS_PER_S) /* for the peer to read our last words */
+#define STREAMS_SPARE	8	       /* idle ones kept for the next flows, a peer */
+#define STREAMS_MAX	1024	       /* a peer */
+#define RELAYS_MAX	16384	       /* flows relayed at once */
+#define ENTRIES_MAX	262144	       /* connections remembered */
+#define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
+#define SYN_MAX		1600	       /* bytes of a SYN that is held */
+
+/* Room for one DATA record and the short ones that come meanwhile. */
+#define OUT_SIZE (65536 + 8192)
+
+/* Turns a socket or stream may have before others. */
+#define TURNS_MAX 16
+
+struct chunk {
+	struct chunk *next;
+	uint32_t len, pos;
+	uint8_t bytes[];
+};
+
+struct stream;
+
+/* A flow that is relayed. The relay thread's own. */
+struct relay {
+	struct accel *a;
+	struct flow *flow;
+	struct life life;
+	struct stream *stream; /* NULL: waiting for one, or done with it */
+	struct loop_io io;     /* socket to the host; fd -1: none yet */
+	bool prepared;	       /* the stack was told to expect its SYN */
+	bool readable;	       /* the socket may have more */
+	bool pending;	       /* on the list of those whose turn was cut short */
+	bool waiting;	       /* for a stream; counted in its peer's pool */
+	bool shut;	       /* FIN to the host was sent */
+	bool ended;	       /* to be freed at the end of the turn */
+	uint8_t tos;
+	uint8_t refuse;			       /* enum refuse, of a connection that failed */
+	enum accel_reason reason;	       /* why it will be bridged */
+	struct segment_error error;	       /* of a server that cannot be reached */
+	uint8_t syn[SYN_MAX + BATCH_HEADROOM]; /* newest held one, behind some room */
+	uint32_t syn_len;
+	struct virtio_net_hdr syn_vnet;
+	uint64_t begun_ns, syn_ns, syn_interval_ns, phase_ns;
+	uint32_t got;	   /* bytes read from the host, modulo 2³² */
+	uint64_t sent;	   /* bytes of DATA sent to the peer */
+	uint64_t received; /* from it */
+	uint64_t credit;   /* bytes that may be sent */
+	uint32_t window;   /* that we have granted */
+	uint64_t owed;	   /* bytes received and not yet credited back */
+	uint64_t taken;	   /* of them written to the host */
+	struct chunk *queue, **queue_end;
+	uint64_t queued; /* bytes */
+	struct relay *prev, *next, *next_pending;
+};
+
+enum stream_state { STREAM_IDLE, STREAM_BUSY, STREAM_CLOSING };
+
+/* A TLS connection to a peer. The relay thread's own. */
+struct stream {
+	struct accel *a;
+	unsigned peer;
+	bool we_called; /* it was made by us */
+	bool we_open;	/* flows are opened on it by us; else by the peer */
+	bool heard;	/* its HELLO has come, or is not awaited */
+	bool pending;	/* on the list of those whose turn was cut short */
+	bool sent_last; /* while closing: everything was written, shut down */
+	bool dead;	/* to be freed at the end of the turn */
+	enum stream_state state;
+	struct relay *relay;
+	uint32_t flow, generation;
+	SSL *ssl;
+	struct loop_io io;
+	struct record_reader reader;
+	uint8_t *out;
+	uint32_t out_len, out_pos;
+	uint64_t born_ns, closing_ns;
+	uint64_t flows;	   /* it has served */
+	uint32_t instance; /* of the peer's process; 0: not known yet */
+	struct stream *prev, *next, *next_pending;
+};
+
+/* Per peer. */
+struct pool {
+	unsigned streams, idle; /* idle: those that we open on */
+	unsigned asked;		/* of the tunnel, not yet come */
+	uint64_t asked_ns;
+	unsigned waiting; /* flows without a stream */
+	uint32_t next_flow;
+	uint32_t instance;  /* number that its process has chosen; 0: not met yet */
+	bool told;	    /* it has said which connections it knew to be accelerated */
+	bool knows;	    /* …and that it knows of all */
+	struct tuple *lost; /* connections that were lost with it */
+	unsigned n_lost, room_lost;
+	bool lost_some; /* more than could be remembered */
+};
+
+struct accel_counts {
+	_Atomic uint64_t bypassed[ACCEL_REASON_COUNT];
+	_Atomic uint64_t opened, accepted, refused, closed, reset, unauthorised, moved;
+	_Atomic uint64_t stray, resets_sent, acks_sent, tap_dropped, tap_lost, overrun, protocol;
+	_Atomic uint64_t bytes_out, bytes_in;
+};
+
+struct accel {
+	struct accel_conf conf;
+	struct accel_host host;
+	struct loop *loop;
+	pthread_t thread;
+	bool running;
+	bool started;
+	sem_t ready, go;
+	int ready_ret;
+	struct err ready_err;
+	struct stack stack;
+	struct flow_table flows;
+	struct journal *journal; /* NULL: none */
+	uint32_t instance;	 /* chosen at the start, tells it from other lives */
+	struct accel_counts counts;
+	_Atomic unsigned news;		      /* handed over and not yet seen */
+	_Atomic uint64_t quarantine_until_ns; /* 0: none */
+	struct relay *relays;
+	unsigned n_relays;
+	struct stream *streams;
+	struct pool pools[ACCEL_PEERS_MAX];
+	struct relay *pending_relays;
+	struct stream *pending_streams;
+	bool pending_posted;
+	struct loop_timer tick;
+	uint64_t swept_ns;
+	bool stopping;
+	uint8_t *scratch; /* what is read from streams */
+};
+
+static inline uint32_t now_ms_of(uint64_t ns)
+{
+	return (uint32_t)(ns / NS_PER_MS);
+}
+
+/* accel.c */
+void accel_later(struct accel *a);
+void accel_count_bypass(struct accel *a, enum accel_reason reason);
+
+/* decide.c */
+bool decide_syn(const struct accel_tag *tag, const struct frame *f, const struct packet *p,
+		enum accel_reason *reason);
+extern const char *const accel_reason_names[ACCEL_REASON_COUNT];
+extern const char *const accel_reason_texts[ACCEL_REASON_COUNT];
+
+/* news.c: what workers hand to the relay thread */
+enum news_kind {
+	NEWS_SYN,     /* a frame: a SYN that may begin something */
+	NEWS_RST,     /* a client resets what is held */
+	NEWS_FIN,     /* a host's FIN is withheld */
+	NEWS_MOVED,   /* a MAC (in the key's local) is elsewhere now */
+	NEWS_UNKNOWN, /* a segment from the middle of a connection, in quarantine */
+	NEWS_BRIDGED, /* the peer bridges this one */
+};
+bool news_frame(struct accel *a, enum news_kind kind, unsigned tag, const struct frame *f);
+bool news_key(struct accel *a, enum news_kind kind, const struct flow_key *key);
+
+/* relay.c */
+struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role);
+void relay_event(struct relay *r, enum life_event ev);
+void relay_give_up(struct relay *r);
+void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p);
+void relay_keep_syn(struct relay *r, const struct frame *f);
+void relay_open(struct relay *r, struct stream *s);
+void relay_opened_by_peer(struct stream *s, const struct open_record *o);
+void relay_record(struct relay *r, const struct record *rec, const uint8_t *payload);
+void relay_stream_lost(struct relay *r);
+void relay_tick(struct relay *r, uint64_t now);
+void relay_acceptable(void *ctx, uint32_t events);
+void relay_free_ended(struct accel *a);
+void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6]);
+void relay_bridge(struct accel *a, struct flow *f, enum accel_reason reason);
+
+/* memory.c: what is known of connections from before */
+void memory_open(struct accel *a);
+void memory_close(struct accel *a, bool clean);
+bool memory_add(struct accel *a, struct flow *f, bool client_here);
+void memory_remove(struct accel *a, struct flow *f);
+void memory_forget(struct accel *a, struct flow *f);
+void memory_lost(struct accel *a, struct flow *f, bool client_here);
+void memory_met(struct stream *s, uint32_t instance);
+void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len);
+void memory_told(struct stream *s, bool knows);
+void memory_unknown(struct accel *a, unsigned tag, struct frame *f, struct packet *p);
+void memory_bridged(struct accel *a, const struct flow_key *key);
+void memory_tick(struct accel *a, uint64_t now);
+
+/* pump.c */
+void pump_attach(struct relay *r, int fd);
+void pump_socket_ready(void *ctx, uint32_t events);
+void pump_out(struct relay *r);
+bool pump_in(struct relay *r, const uint8_t *bytes, size_t len);
+void pump_flush(struct relay *r);
+void pump_release(struct relay *r, bool abort);
+void pump_check_acked(struct relay *r);
+uint32_t pump_window(const struct relay *r);
+
+/* stream.c */
+struct stream *stream_take(struct accel *a, unsigned peer);
+void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
+bool stream_flush(struct stream *s);
+void stream_free_for_next(struct stream *s);
+void stream_close_soon(struct stream *s);
+void stream_break(struct stream *s, const char *why);
+void stream_tick(struct stream *s, uint64_t now);
+void stream_read(struct stream *s);
+uint64_t stream_rtt_ns(const struct stream *s);
+void stream_refill(struct accel *a, unsigned peer);
+void stream_destroy(struct stream *s);
+
+#endif

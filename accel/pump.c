@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* pump.c - bytes between a host's socket and a stream, both directions */
+/*
+ * Theory of operation
+ *
+ *	host ─▶ stack ─▶ socket ─ recv ─▶ stream's buffer ─ TLS ─▶ peer
+ *	host ◀─ stack ◀─ socket ◀─ send ── (queue) ◀── TLS ──────── peer
+ *
+ * Outwards, the socket is read only when the stream's buffer is empty and the
+ * peer has given credit, so what a slow path or a slow host does not take
+ * stays with the sender's host, by TCP's own window.
+ *
+ * Inwards, what the socket does not take is queued. The queue never holds more
+ * than the window that we have granted (struct relay.window); bytes are
+ * credited back as the socket takes them. So a stream can always be read to
+ * its end: a RESET is never stuck behind the data of a host that has stopped
+ * reading, and a stalled host costs its own window and nothing of others.
+ *
+ * The host's FIN does not end reading, the stack has not got it: its place in
+ * sequence space is known (struct flow.fin_seq), and when all bytes before it
+ * were read, the direction has ended. The other way, the socket is shut down
+ * when FIN has come and the queue is empty; the stack leaves FIN_WAIT1,
+ * CLOSING or LAST_ACK when the host has acknowledged all.
+ *
+ * Sockets are watched for edges, so nothing is told to epoll while data flow.
+ */
+#include "accel/internal.h"
+
+#include "lib/log.h"
+#include "lib/sock.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Growing by need, so that what is queued in small pieces does not cost a chunk each. */
+#define CHUNK_ROOM 65536
+
+static bool attached(const struct relay *r)
+{
+	return r->life.phase == LIFE_OPEN && r->io.fd >= 0;
+}
+
+static void later(struct relay *r)
+{
+	if (r->pending)
+		return;
+	r->pending = true;
+	r->next_pending = r->a->pending_relays;
+	r->a->pending_relays = r;
+	accel_later(r->a);
+}
+
+/* Gives a relay its socket to the host. */
+void pump_attach(struct relay *r, int fd)
+{
+	uint64_t idle_s = r->a->conf.outage_ns / NS_PER_S;
+
+	r->io = (struct loop_io){fd, pump_socket_ready, r};
+	r->readable = true;
+	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(idle_s ? idle_s : 1));
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(idle_s >= 3 ? idle_s / 3 : 1));
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+	sock_set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	loop_add(r->a->loop, &r->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+
+/* Takes the socket away from a relay. @abort: with RST to the host */
+void pump_release(struct relay *r, bool abort)
+{
+	struct linger now = {1, 0};
+	struct chunk *c;
+
+	while ((c = r->queue)) {
+		r->queue = c->next;
+		free(c);
+	}
+	r->queued = 0;
+	if (r->io.fd < 0)
+		return;
+	loop_remove(r->a->loop, &r->io);
+	if (abort)
+		setsockopt(r->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(r->io.fd);
+	r->io.fd = -1;
+}
+
+static bool at_fin(const struct relay *r)
+{
+	struct flow *f = r->flow;
+
+	return atomic_load(&f->fin) != FLOW_FIN_NONE && f->fin_seq - f->first == r->got;
+}
+
+/* Reads once from the host into the stream's buffer. Returns whether there may be more to do. */
+static bool pump_once(struct relay *r)
+{
+	struct stream *s = r->stream;
+	struct record rec = {.type = RECORD_DATA, .flow = s->flow, .generation = s->generation};
+	size_t want = r->credit < RECORD_DATA_MAX ? (size_t)r->credit : RECORD_DATA_MAX;
+	ssize_t n = recv(r->io.fd, s->out + RECORD_HDR_LEN, want, MSG_DONTWAIT);
+
+	if (n <= 0) {
+		r->readable = false;
+		/* 0: the stack has got the FIN that we released. */
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			relay_event(r, LIFE_EV_host_reset);
+		return false;
+	}
+	rec.len = (uint32_t)n;
+	record_store(s->out, &rec);
+	s->out_len = RECORD_HDR_LEN + (uint32_t)n;
+	r->got += (uint32_t)n;
+	r->sent += (uint64_t)n;
+	r->credit -= (uint64_t)n;
+	atomic_fetch_add_explicit(&r->a->counts.bytes_out, (uint64_t)n, memory_order_relaxed);
+	return stream_flush(s) && !s->out_len;
+}
+
+/* Moves what the host has sent to the stream, as far as that takes it. */
+void pump_out(struct relay *r)
+{
+	unsigned turn;
+
+	for (turn = 0; attached(r) && !r->life.host_fin && r->stream; turn++) {
+		if (at_fin(r)) {
+			relay_event(r, LIFE_EV_host_eof);
+			return;
+		}
+		if (!r->readable || !r->credit || r->stream->out_len)
+			return;
+		if (turn == TURNS_MAX) {
+			later(r);
+			return;
+		}
+		if (!pump_once(r) && (r->ended || !r->stream || r->stream->out_len))
+			return;
+	}
+}
+
+/* How many bytes the peer may send beyond what the host has taken: twice what is under way in a
+ * round trip at the best rate seen, within bounds. */
+uint32_t pump_window(const struct relay *r)
+{
+	/* Until a rate is known: what 1 Gbit/s fills in a round trip. */
+	uint64_t bytes = 2 * (stream_rtt_ns(r->stream) / 8);
+
+	if (bytes < CREDIT_MIN)
+		return CREDIT_MIN;
+	return bytes > CREDIT_MAX ? CREDIT_MAX : (uint32_t)bytes;
+}
+
+/* Grants again what the host has taken. */
+static void credit_back(struct relay *r)
+{
+	uint8_t payload[CREDIT_LEN];
+
+	if (!r->stream || r->life.done_sent || r->taken < r->window / 16)
+		return;
+	store_be32(payload, (uint32_t)r->taken);
+	r->owed -= r->taken;
+	r->taken = 0;
+	stream_send(r->stream, RECORD_CREDIT, payload, sizeof(payload));
+}
+
+static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
+{
+	struct chunk *c;
+	size_t room = len < CHUNK_ROOM ? CHUNK_ROOM : len;
+
+	/* The last one has room for what follows. */
+	if (r->queue) {
+		c = caa_container_of(r->queue_end, struct chunk, next);
+		if (CHUNK_ROOM >= c->len + len) {
+			memcpy(c->bytes + c->len, bytes, len);
+			c->len += (uint32_t)len;
+			r->queued += len;
+			return true;
+		}
+	}
+	c = malloc(sizeof(*c) + room);
+	if (!c)
+		return false;
+	*c = (struct chunk){.len = (uint32_t)len};
+	memcpy(c->bytes, bytes, len);
+	if (!r->queue)
+		r->queue_end = &r->queue;
+	*r->queue_end = c;
+	r->queue_end = &c->next;
+	r->queued += len;
+	return true;
+}
+
+/* Writes to the host. Returns how much it took, -1: the connection is lost. */
+static ssize_t write_host(struct relay *r, const uint8_t *bytes, size_t len)
+{
+	ssize_t n = send(r->io.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	r->taken += (uint64_t)n;
+	return n;
+}
+
+/* Writes what is queued, and FIN behind it. */
+void pump_flush(struct relay *r)
+{
+	struct chunk *c;
+	ssize_t n;
+
+	while (attached(r) && (c = r->queue)) {
+		n = write_host(r, c->bytes + c->pos, c->len - c->pos);
+		if (n < 0) {
+			relay_event(r, LIFE_EV_host_reset);
+			return;
+		}
+		c->pos += (uint32_t)n;
+		r->queued -= (uint64_t)n;
+		if (c->pos < c->len)
+			break;
+		r->queue = c->next;
+		free(c);
+	}
+	if (!attached(r))
+		return;
+	credit_back(r);
+	if (!r->queue && r->life.peer_fin && !r->shut) {
+		r->shut = true;
+		shutdown(r->io.fd, SHUT_WR);
+		pump_check_acked(r);
+	}
+}
+
+/*
+ * Takes bytes from the peer for the host.
+ * Returns false if the peer has sent more than it may, or memory is short.
+ */
+bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
+{
+	ssize_t n = 0;
+
+	if (r->life.phase == LIFE_CANCELLING)
+		return true;
+	if (r->life.peer_fin || r->owed + len > r->window ||
+	    (r->life.phase != LIFE_OPEN && r->life.phase != LIFE_ACCEPTING))
+		return false;
+	r->owed += len;
+	r->received += len;
+	atomic_fetch_add_explicit(&r->a->counts.bytes_in, len, memory_order_relaxed);
+	if (!r->queue && attached(r)) {
+		n = write_host(r, bytes, len);
+		if (n < 0) {
+			relay_event(r, LIFE_EV_host_reset);
+			return true;
+		}
+		credit_back(r);
+	}
+	return (size_t)n == len || enqueue(r, bytes + n, len - (size_t)n);
+}
+
+/* Whether the host has acknowledged our FIN: the stack's state tells. */
+void pump_check_acked(struct relay *r)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (!r->shut || r->life.host_acked || !attached(r) ||
+	    getsockopt(r->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return;
+	if (info.tcpi_state == TCP_FIN_WAIT2 || info.tcpi_state == TCP_TIME_WAIT ||
+	    info.tcpi_state == TCP_CLOSE)
+		relay_event(r, LIFE_EV_host_acked);
+}
+
+static void connect_answered(struct relay *r, int error)
+{
+	struct flow *f = r->flow;
+
+	if (!error) {
+		relay_event(r, LIFE_EV_connected);
+		return;
+	}
+	r->refuse = error == ECONNREFUSED ? REFUSE_rst
+		    : error == ETIMEDOUT  ? REFUSE_timeout
+					  : REFUSE_local;
+	if (atomic_load(&f->has_error)) {
+		pthread_mutex_lock(&f->lock);
+		r->error = f->error;
+		pthread_mutex_unlock(&f->lock);
+		r->refuse = REFUSE_icmp;
+	}
+	relay_event(r, LIFE_EV_connect_failed);
+}
+
+/* Something has happened to a socket. */
+void pump_socket_ready(void *ctx, uint32_t events)
+{
+	struct relay *r = ctx;
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	rcu_read_lock();
+	if (events & (EPOLLERR | EPOLLHUP) || r->life.phase == LIFE_CONNECTING)
+		getsockopt(r->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	if (r->life.phase == LIFE_CONNECTING) {
+		if (error || events & EPOLLOUT)
+			connect_answered(r, error);
+	} else if (error) {
+		relay_event(r, LIFE_EV_host_reset);
+	} else {
+		if (events & (EPOLLIN | EPOLLRDHUP))
+			r->readable = true;
+		pump_flush(r);
+		pump_check_acked(r);
+		pump_out(r);
+		if (r->stream && !r->ended)
+			stream_flush(r->stream);
+	}
+	rcu_read_unlock();
+}

@@ -1,0 +1,759 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* relay.c - flows from their SYN to their end: does what life.c says */
+/*
+ * Theory of operation
+ *
+ * A relay is what the relay thread keeps of a flow while it is live. life.c
+ * decides, this file acts: records to the stream, segments to the stack or to
+ * the host, sockets, the way of the flow's entry. When it has ended, the entry
+ * stays in the table for a while (flow.until_ms), without a relay.
+ *
+ * A relay that has ended, and a stream that is dead, are freed at the end of
+ * the thread's turn: whoever found out may still hold them.
+ */
+#include "accel/internal.h"
+
+#include "lib/log.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static uint32_t now_ms(void)
+{
+	return now_ms_of(clock_ns());
+}
+
+static void entry_until(struct flow *f, uint32_t after_ms)
+{
+	atomic_store(&f->until_ms, (now_ms() + after_ms) | 1);
+}
+
+/* ---- the held SYN ---- */
+
+/* Keeps the newest SYN of a connection that is held. */
+void relay_keep_syn(struct relay *r, const struct frame *f)
+{
+	uint64_t now = clock_ns();
+
+	if (f->len > SYN_MAX)
+		return;
+	if (r->syn_len)
+		r->syn_interval_ns = now - r->syn_ns;
+	r->syn_ns = now;
+	memcpy(r->syn + BATCH_HEADROOM, f->data, f->len);
+	r->syn_len = f->len;
+	r->syn_vnet = f->vnet;
+}
+
+/* The SYN that is held, as it came. */
+static bool held(struct relay *r, struct frame *f, struct packet *p)
+{
+	*f = (struct frame){
+		.data = r->syn + BATCH_HEADROOM, .len = r->syn_len, .vnet = r->syn_vnet};
+	return r->syn_len && packet_parse(f->data, f->len, p) == PACKET_OK && p->payload;
+}
+
+static void inject_syn(struct relay *r)
+{
+	struct accel *a = r->a;
+	struct segment s;
+	struct packet p;
+	struct frame f;
+
+	if (!held(r, &f, &p) || !segment_read(&f, &p, &s))
+		return;
+	if (a->stack.steer->prepare)
+		r->prepared = !a->stack.steer->prepare(&a->stack, r->flow);
+	atomic_store(&r->flow->first, s.seq + 1);
+	atomic_store(&r->flow->way, FLOW_DIVERT);
+	segment_untag(&f, &p);
+	if (!stack_write(r->flow->tap, 0, &f))
+		atomic_fetch_add(&a->counts.tap_lost, 1);
+	r->syn_len = 0; /* from now on the stack has it */
+}
+
+static void refuse_client(struct relay *r)
+{
+	uint8_t bytes[SEGMENT_ERROR_MAX];
+	struct packet p;
+	struct frame f;
+
+	if (!held(r, &f, &p))
+		return;
+	if (r->refuse == REFUSE_icmp && r->error.ip_version == p.ip_version) {
+		f = (struct frame){.data = bytes,
+				   .len = (uint32_t)segment_make_error(bytes, &f, &p, &r->error)};
+		r->a->host.send(r->a->host.ctx, r->flow->key.tag, &f);
+	} else if (segment_answer_reset(&f, &p)) {
+		r->a->host.send(r->a->host.ctx, r->flow->key.tag, &f);
+	}
+}
+
+static void bridge_syn(struct relay *r)
+{
+	struct packet p;
+	struct frame f;
+
+	relay_bridge(r->a, r->flow, r->reason);
+	if (held(r, &f, &p))
+		r->a->host.send(r->a->host.ctx, r->flow->key.tag, &f);
+}
+
+/* A connection passes through from now on. */
+void relay_bridge(struct accel *a, struct flow *f, enum accel_reason reason)
+{
+	accel_count_bypass(a, reason);
+	f->reason = (uint8_t)reason;
+	atomic_store(&f->until_ms, 0);
+	atomic_store(&f->way, FLOW_BRIDGE);
+}
+
+static void release_fin(struct relay *r)
+{
+	uint8_t bytes[FLOW_HEADERS_MAX];
+	struct frame f = {.data = bytes};
+
+	if (flow_fin_release(r->flow, bytes, &f.len) && !stack_write(r->flow->tap, 0, &f))
+		atomic_fetch_add(&r->a->counts.tap_lost, 1);
+}
+
+/* ---- acting ---- */
+
+static void say_opened(struct relay *r)
+{
+	struct opened_record o = {.mss = r->flow->host_mss ? r->flow->host_mss : 536,
+				  .credit = r->window};
+	uint8_t payload[OPENED_LEN];
+
+	opened_store(payload, &o);
+	stream_send(r->stream, RECORD_OPENED, payload, sizeof(payload));
+}
+
+static void say_refused(struct stream *s, enum refuse why, const struct segment_error *e)
+{
+	struct refused_record o = {.reason = (uint8_t)why};
+	uint8_t payload[REFUSED_LEN];
+
+	if (e) {
+		o.icmp_type = e->type;
+		o.icmp_code = e->code;
+		o.icmp_rest = e->rest;
+		memcpy(o.source, e->source, 16);
+	}
+	refused_store(payload, &o);
+	stream_send(s, RECORD_REFUSED, payload, sizeof(payload));
+}
+
+static void speak(struct relay *r, unsigned actions)
+{
+	static const uint8_t nothing[RESET_LEN];
+	struct stream *s = r->stream;
+
+	if (!s)
+		return;
+	if (actions & LIFE_SEND_OPENED)
+		say_opened(r);
+	if (actions & LIFE_SEND_REFUSED)
+		say_refused(s, r->refuse, &r->error);
+	if (actions & LIFE_SEND_CANCEL)
+		stream_send(s, RECORD_CANCEL, NULL, 0);
+	if (actions & LIFE_SEND_CANCELLED)
+		stream_send(s, RECORD_CANCELLED, NULL, 0);
+	if (actions & LIFE_SEND_FIN)
+		stream_send(s, RECORD_FIN, NULL, 0);
+	if (actions & LIFE_SEND_DELIVERED)
+		stream_send(s, RECORD_DELIVERED, NULL, 0);
+	if (actions & LIFE_SEND_DONE)
+		stream_send(s, RECORD_DONE, NULL, 0);
+	if (actions & LIFE_SEND_RESET)
+		stream_send(s, RECORD_RESET, nothing, sizeof(nothing));
+}
+
+static void leave_stream(struct relay *r, unsigned actions)
+{
+	struct stream *s = r->stream;
+
+	if (!s)
+		return;
+	if (actions & (LIFE_FREE_STREAM | LIFE_CLOSE_STREAM)) {
+		r->stream = NULL;
+		s->relay = NULL;
+	}
+	if (actions & LIFE_CLOSE_STREAM)
+		stream_close_soon(s);
+	else if (actions & LIFE_FREE_STREAM)
+		stream_free_for_next(s);
+	else
+		stream_flush(s);
+}
+
+/* The stack need not expect the flow's SYN any more. */
+static void unprepare(struct relay *r)
+{
+	if (r->prepared && r->a->stack.steer->done)
+		r->a->stack.steer->done(&r->a->stack, r->flow);
+	r->prepared = false;
+}
+
+static void wait_no_more(struct relay *r)
+{
+	if (r->waiting)
+		r->a->pools[r->flow->peer].waiting--;
+	r->waiting = false;
+}
+
+/* What becomes of the flow's entry and socket. */
+static void conclude(struct relay *r, unsigned actions)
+{
+	struct accel *a = r->a;
+	struct flow *f = r->flow;
+	struct frame syn;
+	struct packet p;
+
+	if (actions & LIFE_CLOSE) {
+		pump_release(r, false);
+		memory_remove(a, f);
+		atomic_store(&f->way, FLOW_CLOSED);
+		entry_until(f, LINGER_MS);
+		atomic_fetch_add(&a->counts.closed, 1);
+	} else if (actions & LIFE_ABORT) {
+		pump_release(r, true);
+		atomic_store(&f->way, FLOW_RESET);
+		entry_until(f, LINGER_MS);
+		atomic_fetch_add(&a->counts.reset, 1);
+	} else if (actions & LIFE_BRIDGE_SYN) {
+		memory_remove(a, f);
+		bridge_syn(r);
+	} else {
+		pump_release(r, true);
+	}
+	unprepare(r);
+	wait_no_more(r);
+	f->relay = NULL;
+	if (actions & LIFE_FORGET && !(actions & (LIFE_ABORT | LIFE_BRIDGE_SYN)))
+		memory_forget(a, f);
+	r->ended = true;
+	accel_later(a);
+	/* The next one of the same tuple has been waiting for this. */
+	if (actions & (LIFE_CLOSE | LIFE_ABORT) && held(r, &syn, &p) && !a->stopping)
+		relay_syn(a, f->key.tag, &syn, &p);
+}
+
+/* Something has happened to a flow: does what must be done. The relay may have ended afterwards. */
+void relay_event(struct relay *r, enum life_event ev)
+{
+	unsigned actions;
+
+	if (r->ended)
+		return;
+	actions = life_next(&r->life, ev);
+	if (actions & LIFE_BAD) {
+		if (r->stream)
+			stream_break(r->stream, "it said what has no sense now");
+		return;
+	}
+	r->phase_ns = clock_ns();
+	if (ev == LIFE_EV_stream_lost && actions & LIFE_ABORT)
+		memory_lost(r->a, r->flow, r->life.role == LIFE_NEAR);
+	speak(r, actions);
+	if (actions & LIFE_RELEASE_FIN)
+		release_fin(r);
+	if (actions & LIFE_INJECT_SYN)
+		inject_syn(r);
+	if (actions & LIFE_REFUSE_CLIENT)
+		refuse_client(r);
+	if (r->life.phase == LIFE_ENDED)
+		conclude(r, actions);
+	leave_stream(r, actions);
+	if (r->ended)
+		return;
+	if (actions & LIFE_ATTACH) {
+		pump_flush(r);
+		pump_check_acked(r);
+		if (!r->ended)
+			pump_out(r);
+	} else if (actions & LIFE_SHUTDOWN) {
+		pump_flush(r);
+	}
+}
+
+/* Frees what has ended. */
+void relay_free_ended(struct accel *a)
+{
+	struct relay *r, *next;
+
+	for (r = a->relays; r; r = next) {
+		next = r->next;
+		if (!r->ended || r->pending)
+			continue;
+		if (r->prev)
+			r->prev->next = next;
+		else
+			a->relays = next;
+		if (next)
+			next->prev = r->prev;
+		a->n_relays--;
+		free(r);
+	}
+}
+
+/* ---- beginning ---- */
+
+/* Makes a relay for an entry that has none. NULL: memory is short. */
+struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->a = a;
+	r->flow = f;
+	r->life = (struct life){.role = (uint8_t)role,
+				.phase = role == LIFE_NEAR ? LIFE_HELD : LIFE_CONNECTING};
+	r->io.fd = -1;
+	r->begun_ns = r->phase_ns = clock_ns();
+	r->next = a->relays;
+	if (r->next)
+		r->next->prev = r;
+	a->relays = r;
+	a->n_relays++;
+	f->relay = r;
+	return r;
+}
+
+/* Asks the far side to connect. */
+void relay_open(struct relay *r, struct stream *s)
+{
+	struct open_record o = {0};
+	uint8_t payload[OPEN_LEN];
+	struct flow *f = r->flow;
+
+	wait_no_more(r);
+	r->stream = s;
+	s->relay = r;
+	r->window = pump_window(r);
+	r->phase_ns = clock_ns();
+	flow_key_tuple(&f->key, f->ip_version, true, r->a->conf.tags[f->key.tag].number, &o.tuple);
+	o.tos = r->tos;
+	memcpy(o.client_mac, f->local_mac, 6);
+	memcpy(o.server_mac, f->remote_mac, 6);
+	o.mss = f->host_mss;
+	o.credit = r->window;
+	open_store(payload, &o);
+	stream_send(s, RECORD_OPEN, payload, sizeof(payload));
+	stream_flush(s);
+	atomic_fetch_add(&r->a->counts.opened, 1);
+}
+
+/* A SYN of a connection that is not held yet: decides by what is known now. Returns false, with
+ * the reason, if it must be bridged. */
+static bool begin(struct accel *a, struct flow *f, const struct frame *syn, const struct packet *p,
+		  int peer, enum accel_reason *reason)
+{
+	struct stream *s;
+	struct relay *r;
+	struct err e;
+
+	if (!decide_syn(&a->conf.tags[f->key.tag], syn, p, reason))
+		return false;
+	*reason = ACCEL_REASON_no_peer;
+	if (peer < 0)
+		return false;
+	*reason = ACCEL_REASON_not_agreed;
+	if (!a->host.agreed(a->host.ctx, f->key.tag, (unsigned)peer))
+		return false;
+	*reason = ACCEL_REASON_limit;
+	if (a->n_relays >= RELAYS_MAX)
+		return false;
+	*reason = ACCEL_REASON_stack;
+	f->peer = (unsigned)peer;
+	f->tap = stack_tap(&a->stack, f->key.tag, f->key.vid, &e);
+	if (!f->tap) {
+		log_warning("accel: %s", e.text);
+		return false;
+	}
+	if (!memory_add(a, f, true))
+		return false;
+	r = relay_new(a, f, LIFE_NEAR);
+	if (!r)
+		return false;
+	r->reason = ACCEL_REASON_far_side;
+	r->tos = p->ip_version == 4 ? syn->data[p->l3 + 1]
+				    : (uint8_t)(load_be16(syn->data + p->l3) >> 4);
+	relay_keep_syn(r, syn);
+	s = stream_take(a, (unsigned)peer);
+	if (s) {
+		relay_open(r, s);
+	} else {
+		r->waiting = true;
+		a->pools[peer].waiting++;
+		stream_refill(a, (unsigned)peer);
+	}
+	return true;
+}
+
+/*
+ * A SYN of a connection that is relayed. The stack answers it if it still has
+ * a socket: to a retransmission, or with a challenge to a client that has
+ * started anew. If that has just ended, the SYN begins the next connection as
+ * soon as the peer has ended this one, too.
+ */
+static void syn_of_live(struct relay *r, struct frame *f, struct packet *p)
+{
+	struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
+	socklen_t len = sizeof(info);
+
+	if (r->io.fd >= 0)
+		getsockopt(r->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	if (info.tcpi_state == TCP_CLOSE || info.tcpi_state == TCP_TIME_WAIT) {
+		relay_keep_syn(r, f);
+		return;
+	}
+	segment_untag(f, p);
+	stack_write(r->flow->tap, 0, f);
+}
+
+/* A SYN came that nothing was decided about when a worker saw it. */
+void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
+{
+	enum accel_reason reason;
+	struct flow_key key;
+	struct flow *fl;
+	int peer;
+
+	if (!p->payload)
+		return;
+	flow_key_of(&key, tag, f, p, true);
+	fl = flow_find(&a->flows, &key);
+	if (fl && fl->relay && fl->way == FLOW_HELD) {
+		struct relay *r = fl->relay;
+
+		relay_keep_syn(r, f);
+		/* The server is silent although it was asked: perhaps its answer takes another way.
+		 */
+		if (r->stream && r->life.phase == LIFE_HELD &&
+		    clock_ns() - r->phase_ns > stream_rtt_ns(r->stream) + ANSWER_WAIT_NS) {
+			r->reason = ACCEL_REASON_unanswered;
+			relay_event(r, LIFE_EV_syn_again);
+		}
+		return;
+	}
+	if (fl && fl->relay) {
+		syn_of_live(fl->relay, f, p);
+		return;
+	}
+	if (fl && fl->way == FLOW_BRIDGE) {
+		a->host.send(a->host.ctx, tag, f);
+		return;
+	}
+	if (fl)
+		memory_forget(a, fl);
+	if (atomic_load(&a->flows.count) >= ENTRIES_MAX) {
+		accel_count_bypass(a, ACCEL_REASON_limit);
+		a->host.send(a->host.ctx, tag, f);
+		return;
+	}
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms());
+	if (!fl)
+		return;
+	memcpy(fl->local_mac, f->data + 6, 6);
+	memcpy(fl->remote_mac, f->data, 6);
+	fl->host_mss = segment_mss(f, p);
+	peer = a->host.place(a->host.ctx, tag, p->vid, f->data);
+	if (begin(a, fl, f, p, peer, &reason))
+		return;
+	memory_remove(a, fl);
+	relay_bridge(a, fl, reason);
+	a->host.send(a->host.ctx, tag, f);
+}
+
+/* Whether a peer may have us connect. Returns REFUSE_COUNT if so. */
+static enum refuse authorise(struct accel *a, const struct stream *s, const struct open_record *o,
+			     unsigned *tag)
+{
+	unsigned i;
+
+	for (i = 0; i < a->conf.n_tags; i++)
+		if (a->conf.tags[i].on && a->conf.tags[i].number == o->tuple.tag)
+			break;
+	if (i == a->conf.n_tags || !a->host.agreed(a->host.ctx, i, s->peer))
+		return REFUSE_not_granted;
+	*tag = i;
+	if (a->host.place(a->host.ctx, i, o->tuple.vid, o->client_mac) != (int)s->peer)
+		return REFUSE_client_elsewhere;
+	if (a->host.place(a->host.ctx, i, o->tuple.vid, o->server_mac) != ACCEL_LOCAL)
+		return REFUSE_server_elsewhere;
+	return REFUSE_COUNT;
+}
+
+/* An entry for a connection that the peer opens. NULL: why not. */
+static struct flow *far_entry(struct accel *a, const struct open_record *o, unsigned tag,
+			      enum refuse *why)
+{
+	struct flow_key key;
+	struct flow *f;
+	struct err e;
+
+	flow_key_from_tuple(&key, &o->tuple, false, tag);
+	f = flow_find(&a->flows, &key);
+	*why = f && f->way == FLOW_HELD ? REFUSE_crossing : REFUSE_busy;
+	if (f && (f->relay || f->way == FLOW_BRIDGE))
+		return NULL;
+	if (f)
+		memory_forget(a, f);
+	*why = REFUSE_local;
+	if (a->n_relays >= RELAYS_MAX || atomic_load(&a->flows.count) >= ENTRIES_MAX)
+		return NULL;
+	/* Workers must not see it as diverted before it is complete. */
+	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms());
+	if (!f)
+		return NULL;
+	memcpy(f->local_mac, o->server_mac, 6);
+	memcpy(f->remote_mac, o->client_mac, 6);
+	f->offer_mss = o->mss;
+	f->tap = stack_tap(&a->stack, tag, key.vid, &e);
+	if (!f->tap)
+		log_warning("accel: %s", e.text);
+	else if (memory_add(a, f, false))
+		return f;
+	flow_remove(&a->flows, f);
+	return NULL;
+}
+
+/* A peer has us connect to a server here. */
+void relay_opened_by_peer(struct stream *s, const struct open_record *o)
+{
+	struct accel *a = s->a;
+	struct flow *f = NULL;
+	struct relay *r = NULL;
+	unsigned tag = 0;
+	enum refuse why = authorise(a, s, o, &tag);
+	int fd = -1;
+
+	if (why != REFUSE_COUNT)
+		atomic_fetch_add(&a->counts.unauthorised, 1);
+	else
+		f = far_entry(a, o, tag, &why);
+	if (f) {
+		f->peer = s->peer;
+		atomic_store(&f->way, FLOW_DIVERT);
+		r = relay_new(a, f, LIFE_FAR);
+		fd = r ? stack_connect(&a->stack, f, o->tos) : -1;
+		if (r && fd >= 0) {
+			r->stream = s;
+			s->relay = r;
+			r->credit = o->credit;
+			r->window = pump_window(r);
+			atomic_fetch_add(&a->counts.accepted, 1);
+			pump_attach(r, fd);
+			return;
+		}
+		if (r) {
+			r->ended = true;
+			accel_later(a);
+		}
+		f->relay = NULL;
+		memory_forget(a, f);
+		why = REFUSE_local;
+	}
+	say_refused(s, why, NULL);
+	atomic_fetch_add(&a->counts.refused, 1);
+	stream_free_for_next(s);
+}
+
+static void accepted(struct accel *a, struct tap *t, int fd)
+{
+	struct sockaddr_storage client = {0}, server = {0};
+	socklen_t len = sizeof(client);
+	struct flow_key key = {.vid = t->vid, .tag = (uint16_t)t->tag};
+	struct flow *f;
+
+	getpeername(fd, (struct sockaddr *)&client, &len);
+	len = sizeof(server);
+	getsockname(fd, (struct sockaddr *)&server, &len);
+	if (client.ss_family == AF_INET) {
+		const struct sockaddr_in *c = (void *)&client, *s = (void *)&server;
+
+		key.local[10] = key.local[11] = key.remote[10] = key.remote[11] = 0xff;
+		memcpy(key.local + 12, &c->sin_addr, 4);
+		memcpy(key.remote + 12, &s->sin_addr, 4);
+		key.local_port = ntohs(c->sin_port);
+		key.remote_port = ntohs(s->sin_port);
+	} else {
+		const struct sockaddr_in6 *c = (void *)&client, *s = (void *)&server;
+
+		memcpy(key.local, &c->sin6_addr, 16);
+		memcpy(key.remote, &s->sin6_addr, 16);
+		key.local_port = ntohs(c->sin6_port);
+		key.remote_port = ntohs(s->sin6_port);
+	}
+	f = flow_find(&a->flows, &key);
+	if (f && f->relay && f->relay->life.phase == LIFE_ACCEPTING && f->relay->io.fd < 0) {
+		stack_prepare_socket(&a->stack, fd);
+		pump_attach(f->relay, fd);
+		relay_event(f->relay, LIFE_EV_accepted);
+		return;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+	close(fd);
+}
+
+/* A listener of a TAP has sockets. */
+void relay_acceptable(void *ctx, uint32_t events)
+{
+	struct tap_listener *l = ctx;
+	struct tap *t = l->tap;
+	struct accel *a = caa_container_of(t->stack, struct accel, stack);
+	int fd;
+
+	rcu_read_lock();
+	/* A listener made on demand may go with the flow that it was made for. */
+	while (l->io.fd >= 0 &&
+	       (fd = accept4(l->io.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+		bool last = l->users == 1;
+
+		accepted(a, t, fd);
+		if (last)
+			break;
+	}
+	rcu_read_unlock();
+}
+
+/* ---- what the peer says ---- */
+
+static void opened_come(struct relay *r, const uint8_t *payload)
+{
+	struct opened_record o;
+
+	if (r->life.role != LIFE_NEAR || !opened_parse(payload, &o)) {
+		stream_break(r->stream, "it said what has no sense now");
+		return;
+	}
+	r->credit = o.credit;
+	atomic_store(&r->flow->offer_mss, o.mss);
+	relay_event(r, LIFE_EV_opened);
+}
+
+static void refused_come(struct relay *r, const uint8_t *payload)
+{
+	struct refused_record o;
+
+	if (r->life.role != LIFE_NEAR || !refused_parse(payload, &o)) {
+		stream_break(r->stream, "it said what has no sense now");
+		return;
+	}
+	r->refuse = o.reason;
+	r->error = (struct segment_error){.ip_version = r->flow->ip_version,
+					  .type = o.icmp_type,
+					  .code = o.icmp_code,
+					  .rest = o.icmp_rest};
+	memcpy(r->error.source, o.source, 16);
+	switch (o.reason) {
+	case REFUSE_rst:
+	case REFUSE_icmp: relay_event(r, LIFE_EV_refused); return;
+	case REFUSE_timeout: relay_event(r, LIFE_EV_silent); return;
+	case REFUSE_crossing: r->reason = ACCEL_REASON_crossing; break;
+	case REFUSE_local: r->reason = ACCEL_REASON_stack; break;
+	default: r->reason = ACCEL_REASON_far_side; break;
+	}
+	relay_event(r, LIFE_EV_unaccelerable);
+}
+
+static void credit_come(struct relay *r, const uint8_t *payload)
+{
+	r->credit += load_be32(payload);
+	if (r->credit > CREDIT_MAX)
+		stream_break(r->stream, "it gives more credit than there is");
+	else
+		pump_out(r);
+}
+
+/* Takes a record that is not DATA. */
+void relay_record(struct relay *r, const struct record *rec, const uint8_t *payload)
+{
+	static const uint8_t events[RECORD_TYPES] = {
+		[RECORD_CANCEL] = LIFE_EV_peer_cancel, [RECORD_CANCELLED] = LIFE_EV_cancelled,
+		[RECORD_FIN] = LIFE_EV_peer_fin,       [RECORD_DELIVERED] = LIFE_EV_peer_delivered,
+		[RECORD_DONE] = LIFE_EV_peer_done,     [RECORD_RESET] = LIFE_EV_peer_reset,
+	};
+
+	switch (rec->type) {
+	case RECORD_OPENED: opened_come(r, payload); return;
+	case RECORD_REFUSED: refused_come(r, payload); return;
+	case RECORD_CREDIT: credit_come(r, payload); return;
+	default: relay_event(r, events[rec->type]); return;
+	}
+}
+
+/* ---- time, and hosts that move ---- */
+
+/* The client has given up: the far side is told, if it was asked. */
+void relay_give_up(struct relay *r)
+{
+	relay_event(r, r->waiting ? LIFE_EV_silent : LIFE_EV_give_up);
+}
+
+static void tick_held(struct relay *r, uint64_t now)
+{
+	uint64_t interval = r->syn_interval_ns > SYN_INTERVAL_NS ? r->syn_interval_ns
+								 : SYN_INTERVAL_NS;
+	struct stream *s;
+
+	if (!r->stream) {
+		s = stream_take(r->a, r->flow->peer);
+		if (s) {
+			relay_open(r, s);
+		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
+			r->reason = ACCEL_REASON_no_stream;
+			relay_event(r, LIFE_EV_unaccelerable);
+		}
+		return;
+	}
+	if (now - r->syn_ns > 2 * interval + SYN_PATIENCE_NS)
+		relay_give_up(r);
+}
+
+/* Looks whether something has taken too long. */
+void relay_tick(struct relay *r, uint64_t now)
+{
+	if (r->ended)
+		return;
+	if (r->life.phase == LIFE_HELD)
+		tick_held(r, now);
+	else if (r->life.phase == LIFE_ACCEPTING && now - r->phase_ns > ACCEPT_WAIT_NS)
+		relay_event(r, LIFE_EV_accept_timeout);
+	else if (r->life.phase == LIFE_OPEN)
+		pump_check_acked(r); /* should an edge have been missed */
+}
+
+static struct log_limit moved_limit = LOG_LIMIT(1);
+
+/* A MAC is elsewhere now: connections that were ended for it are reset, the stack cannot move. */
+void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6])
+{
+	int place = a->host.place(a->host.ctx, tag, vid, mac);
+	struct relay *r;
+	uint64_t more;
+	unsigned n = 0;
+
+	for (r = a->relays; r; r = r->next) {
+		struct flow *f = r->flow;
+
+		if (r->ended || f->key.tag != tag || f->key.vid != vid)
+			continue;
+		if ((memcmp(f->local_mac, mac, 6) || place == ACCEL_LOCAL) &&
+		    (memcmp(f->remote_mac, mac, 6) || place == (int)f->peer))
+			continue;
+		relay_event(r, LIFE_EV_kill);
+		n++;
+	}
+	atomic_fetch_add(&a->counts.moved, n);
+	if (n && log_allowed(&moved_limit, &more))
+		log_warning("accel: %02x:%02x:%02x:%02x:%02x:%02x has moved to another site: %u "
+			    "accelerated connections of it were reset",
+			    mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], n);
+}

@@ -1,0 +1,499 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* stream.c - TLS connections to peers: records in and out, a pool of idle ones */
+/*
+ * Theory of operation
+ *
+ *	handed over ── HELLO ──▶ IDLE ── OPEN ──▶ BUSY ── both DONE ──▶ IDLE …
+ *	                            │               └─ RESET ─▶ CLOSING ──▶ closed
+ *	                            └─ older than STREAM_AGE_NS ──▶ CLOSING
+ *
+ * The tunnel makes the connections, with its own identity and pins, and hands
+ * them over ready. Both sides say HELLO first; in it, who made the stream says
+ * which side opens flows on it, so two OPENs never cross on one. A stream carries one flow at a
+ * time. It ends early (CLOSING) after a RESET: what was said is written, then
+ * the sending side is shut down, and it is closed when the peer has done the
+ * same, so that nothing said is lost by closing.
+ *
+ * A stream that breaks in the middle of a flow is how a dead peer is known:
+ * its kernel closes what the process had open. Silence is TCP's own to find,
+ * by TCP_USER_TIMEOUT, which is the configured outage.
+ *
+ * Sockets are watched for edges: reading goes on until there is nothing, or
+ * the turn is over and the stream is put on the list of pending ones.
+ */
+#include "accel/internal.h"
+
+#include "lib/log.h"
+#include "lib/sock.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SCRATCH	       65536
+#define NOTSENT_LOWAT  (256 << 10) /* bytes the kernel may hold that were not sent yet */
+#define STREAM_BUFFER  CREDIT_MAX  /* more than credit allows is never on the way */
+#define REFILL_WAIT_NS (5 * NS_PER_S)
+
+struct handover {
+	struct accel *a;
+	unsigned peer;
+	int fd;
+	SSL *ssl;
+	bool we_called, we_open;
+};
+
+/*
+ * Sets up a stream's socket before it is connected or listens: the window
+ * scale is chosen then, and needs to know the largest buffer.
+ */
+void accel_prepare_stream(const struct accel *a, int fd)
+{
+	const char *congestion = a && a->conf.congestion ? a->conf.congestion : "bbr";
+
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion));
+	if (sock_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, STREAM_BUFFER))
+		sock_set(fd, SOL_SOCKET, SO_RCVBUF, STREAM_BUFFER);
+	if (sock_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, STREAM_BUFFER))
+		sock_set(fd, SOL_SOCKET, SO_SNDBUF, STREAM_BUFFER);
+	sock_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT);
+	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+static void watch_silence(const struct accel *a, int fd)
+{
+	int outage_ms = (int)(a->conf.outage_ns / NS_PER_MS), idle = outage_ms / 4000;
+
+	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle > 0 ? idle : 1);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle > 0 ? idle : 1);
+	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, outage_ms);
+}
+
+/* ---- ending ---- */
+
+static void to_dead(struct stream *s)
+{
+	struct pool *p = &s->a->pools[s->peer];
+
+	if (s->dead)
+		return;
+	s->dead = true;
+	if (s->heard && s->we_open && s->state == STREAM_IDLE)
+		p->idle--;
+	if (s->heard && s->we_open)
+		p->streams--;
+	accel_later(s->a);
+}
+
+/* Frees a stream that is dead, or all of them at the end. */
+void stream_destroy(struct stream *s)
+{
+	if (s->prev)
+		s->prev->next = s->next;
+	else
+		s->a->streams = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	loop_remove(s->a->loop, &s->io);
+	SSL_free(s->ssl);
+	close(s->io.fd);
+	free(s->out);
+	free(s);
+}
+
+/* A stream cannot go on: its flow is told, and it is closed at once. */
+void stream_break(struct stream *s, const char *why)
+{
+	struct relay *r = s->relay;
+
+	if (s->dead)
+		return;
+	if (r || s->state == STREAM_IDLE)
+		log_debug("accel: stream to %s: %s", s->a->host.peer_name(s->a->host.ctx, s->peer),
+			  why);
+	to_dead(s);
+	s->relay = NULL;
+	if (r) {
+		r->stream = NULL;
+		relay_event(r, LIFE_EV_stream_lost);
+	}
+	if (s->we_open && !s->a->stopping)
+		stream_refill(s->a, s->peer);
+}
+
+static void protocol_error(struct stream *s)
+{
+	atomic_fetch_add(&s->a->counts.protocol, 1);
+	stream_break(s, "it sent what it must not");
+}
+
+/* Ends a stream once the peer has all that was said. Its flow is over. */
+void stream_close_soon(struct stream *s)
+{
+	struct pool *p = &s->a->pools[s->peer];
+
+	if (s->dead || s->state == STREAM_CLOSING)
+		return;
+	if (s->heard && s->we_open && s->state == STREAM_IDLE)
+		p->idle--;
+	s->state = STREAM_CLOSING;
+	s->relay = NULL;
+	s->closing_ns = clock_ns();
+	stream_flush(s);
+}
+
+/* ---- writing ---- */
+
+/* Writes what waits. Returns false if the stream is lost. */
+bool stream_flush(struct stream *s)
+{
+	int n, error;
+
+	while (!s->dead && s->out_pos < s->out_len) {
+		ERR_clear_error();
+		n = SSL_write(s->ssl, s->out + s->out_pos, (int)(s->out_len - s->out_pos));
+		if (n > 0) {
+			s->out_pos += (uint32_t)n;
+			continue;
+		}
+		error = SSL_get_error(s->ssl, n);
+		if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
+			return true;
+		stream_break(s, "writing failed");
+		return false;
+	}
+	if (s->dead)
+		return false;
+	s->out_len = s->out_pos = 0;
+	if (s->state == STREAM_CLOSING && !s->sent_last) {
+		s->sent_last = true;
+		SSL_shutdown(s->ssl);
+		shutdown(s->io.fd, SHUT_WR);
+	}
+	return true;
+}
+
+/* Says something on a stream; it is written by the next stream_flush(). */
+void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len)
+{
+	bool of_flow = type != RECORD_HELLO && type != RECORD_TUPLES && type != RECORD_TUPLES_END;
+	struct record r = {.type = (uint8_t)type,
+			   .len = len,
+			   .flow = of_flow ? s->flow : 0,
+			   .generation = of_flow ? s->generation : 0};
+
+	if (s->dead || s->state == STREAM_CLOSING)
+		return;
+	if (s->out_len + RECORD_HDR_LEN + len > OUT_SIZE) {
+		stream_break(s, "the peer does not read what we say");
+		return;
+	}
+	record_store(s->out + s->out_len, &r);
+	if (len)
+		memcpy(s->out + s->out_len + RECORD_HDR_LEN, payload, len);
+	s->out_len += RECORD_HDR_LEN + len;
+}
+
+/* ---- reading ---- */
+
+static void hello_come(struct stream *s, const uint8_t *payload)
+{
+	struct pool *p = &s->a->pools[s->peer];
+
+	if (s->instance || load_be16(payload) != STREAM_VERSION || payload[2] > 1 || payload[3] ||
+	    !load_be32(payload + 4)) {
+		protocol_error(s);
+		return;
+	}
+	memory_met(s, load_be32(payload + 4));
+	if (s->we_called)
+		return; /* who opens flows was ours to say */
+	s->heard = true;
+	s->we_open = payload[2];
+	if (!s->we_open)
+		return;
+	p->streams++;
+	p->idle++;
+	if (p->asked)
+		p->asked--;
+	stream_refill(s->a, s->peer);
+}
+
+static void open_come(struct stream *s, const struct record *rec, const uint8_t *payload)
+{
+	struct open_record o;
+
+	if (s->we_open || s->state != STREAM_IDLE || s->relay || !s->heard || !s->instance ||
+	    rec->generation != s->generation + 1 || !open_parse(payload, &o)) {
+		protocol_error(s);
+		return;
+	}
+	s->flow = rec->flow;
+	s->generation = rec->generation;
+	s->state = STREAM_BUSY;
+	s->flows++;
+	relay_opened_by_peer(s, &o);
+}
+
+/* Takes a record that is whole. */
+static void record_come(struct stream *s, const struct record *rec, const uint8_t *payload)
+{
+	bool current = rec->flow == s->flow && rec->generation == s->generation;
+
+	if (rec->type == RECORD_HELLO)
+		hello_come(s, payload);
+	else if (rec->type == RECORD_OPEN)
+		open_come(s, rec, payload);
+	else if (!s->instance)
+		protocol_error(s);
+	else if (rec->type == RECORD_TUPLES)
+		memory_tuples(s, payload, rec->len);
+	else if (rec->type == RECORD_TUPLES_END)
+		memory_told(s, payload[0]);
+	else if (!s->heard || !current)
+		protocol_error(s);
+	else if (s->relay)
+		relay_record(s->relay, rec, payload);
+	/* else it crossed the end of its flow */
+}
+
+static void data_come(struct stream *s, const struct record_reader *r)
+{
+	if (r->now.flow != s->flow || r->now.generation != s->generation)
+		protocol_error(s);
+	else if (s->relay && !pump_in(s->relay, r->piece, r->piece_len))
+		protocol_error(s);
+}
+
+static void take_records(struct stream *s, const uint8_t *at, size_t len)
+{
+	enum record_event ev;
+
+	while (!s->dead && s->state != STREAM_CLOSING &&
+	       (ev = record_next(&s->reader, &at, &len)) != RECORD_MORE) {
+		if (ev == RECORD_PIECE)
+			data_come(s, &s->reader);
+		else if (ev == RECORD_WHOLE)
+			record_come(s, &s->reader.now, s->reader.payload);
+		else
+			protocol_error(s);
+	}
+}
+
+/* Fills the thread's buffer. Returns how much came; *ret as SSL_read() has it if there is no more.
+ */
+static size_t fill(struct stream *s, int *ret)
+{
+	size_t len = 0;
+
+	for (*ret = 1; len < SCRATCH; len += (size_t)*ret) {
+		ERR_clear_error();
+		*ret = SSL_read(s->ssl, s->a->scratch + len, (int)(SCRATCH - len));
+		if (*ret <= 0)
+			break;
+	}
+	return len;
+}
+
+/* Reads what has come. */
+void stream_read(struct stream *s)
+{
+	unsigned turn;
+	size_t len;
+	int ret, error;
+
+	for (turn = 0; !s->dead; turn++) {
+		if (turn == TURNS_MAX) {
+			if (!s->pending) {
+				s->pending = true;
+				s->next_pending = s->a->pending_streams;
+				s->a->pending_streams = s;
+			}
+			accel_later(s->a);
+			return;
+		}
+		len = fill(s, &ret);
+		error = ret <= 0 ? SSL_get_error(s->ssl, ret) : SSL_ERROR_NONE;
+		take_records(s, s->a->scratch, len);
+		if (error == SSL_ERROR_NONE)
+			continue;
+		if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+			stream_break(s, "it was closed");
+		return;
+	}
+}
+
+static void ready(void *ctx, uint32_t events)
+{
+	struct stream *s = ctx;
+
+	if (s->dead)
+		return;
+	rcu_read_lock();
+	if (events & EPOLLOUT && stream_flush(s) && s->relay && !s->out_len)
+		pump_out(s->relay);
+	stream_read(s);
+	if (!s->dead)
+		stream_flush(s);
+	rcu_read_unlock();
+}
+
+/* ---- the pool ---- */
+
+/* Has the tunnel make as many streams as the next flows may need. */
+void stream_refill(struct accel *a, unsigned peer)
+{
+	struct pool *p = &a->pools[peer];
+	uint64_t now = clock_ns();
+	unsigned want = STREAMS_SPARE + p->waiting;
+
+	/* What was asked for and has not come by now never will. */
+	if (p->asked && now - p->asked_ns > REFILL_WAIT_NS)
+		p->asked = 0;
+	if (a->stopping || p->idle + p->asked >= want || p->streams + p->asked >= STREAMS_MAX)
+		return;
+	want -= p->idle + p->asked;
+	p->asked += want;
+	p->asked_ns = now;
+	a->host.open_streams(a->host.ctx, peer, want);
+}
+
+/* Takes an idle stream for a new flow; NULL: there is none. */
+struct stream *stream_take(struct accel *a, unsigned peer)
+{
+	struct pool *p = &a->pools[peer];
+	struct stream *s, *best = NULL;
+
+	/* The one that was used last is the warmest. */
+	for (s = a->streams; s && p->idle; s = s->next)
+		if (s->peer == peer && s->we_open && s->heard && !s->dead &&
+		    s->state == STREAM_IDLE && (!best || s->flows > best->flows))
+			best = s;
+	if (best) {
+		p->idle--;
+		best->state = STREAM_BUSY;
+		best->generation++;
+		best->flow = ++p->next_flow;
+		best->flows++;
+	}
+	stream_refill(a, peer);
+	return best;
+}
+
+/* A stream's flow is over, and both sides know: the next one may have it. */
+void stream_free_for_next(struct stream *s)
+{
+	struct pool *p = &s->a->pools[s->peer];
+
+	s->relay = NULL;
+	if (s->dead)
+		return;
+	stream_flush(s);
+	if (s->dead)
+		return;
+	s->state = STREAM_IDLE;
+	if (!s->we_open)
+		return;
+	p->idle++;
+	if (clock_ns() - s->born_ns > STREAM_AGE_NS || p->idle > 4 * STREAMS_SPARE)
+		stream_close_soon(s);
+}
+
+/* Smoothed round trip of a stream, nanoseconds. */
+uint64_t stream_rtt_ns(const struct stream *s)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (!s || getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return 0;
+	return (uint64_t)info.tcpi_rtt * NS_PER_US;
+}
+
+/* Ends what takes too long to end, and what is too old. */
+void stream_tick(struct stream *s, uint64_t now)
+{
+	if (s->dead)
+		return;
+	if (s->state == STREAM_CLOSING && now - s->closing_ns > STREAM_CLOSE_NS)
+		to_dead(s);
+	else if (s->state == STREAM_IDLE && s->we_open && now - s->born_ns > STREAM_AGE_NS)
+		stream_close_soon(s);
+}
+
+static void take_over(void *arg)
+{
+	struct handover *h = arg;
+	struct accel *a = h->a;
+	struct stream *s = calloc(1, sizeof(*s)), *other;
+	unsigned n = 0;
+	uint8_t hello[HELLO_LEN] = {0};
+
+	for (other = a->streams; other; other = other->next)
+		n += other->peer == h->peer;
+	if (!s || a->stopping || n >= 2 * STREAMS_MAX + STREAMS_SPARE)
+		goto fail;
+	*s = (struct stream){.a = a,
+			     .peer = h->peer,
+			     .we_called = h->we_called,
+			     .we_open = h->we_open,
+			     .heard = h->we_called,
+			     .ssl = h->ssl,
+			     .io = {h->fd, ready, s},
+			     .out = malloc(OUT_SIZE),
+			     .born_ns = clock_ns(),
+			     .next = a->streams};
+	if (!s->out || loop_add(a->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+		goto fail;
+	watch_silence(a, h->fd);
+	SSL_set_read_ahead(s->ssl, 1);
+	if (s->next)
+		s->next->prev = s;
+	a->streams = s;
+	store_be16(hello, STREAM_VERSION);
+	hello[2] = h->we_called && !h->we_open;
+	store_be32(hello + 4, a->instance);
+	stream_send(s, RECORD_HELLO, hello, sizeof(hello));
+	if (h->we_called && h->we_open) {
+		a->pools[h->peer].streams++;
+		a->pools[h->peer].idle++;
+		if (a->pools[h->peer].asked)
+			a->pools[h->peer].asked--;
+		stream_refill(a, h->peer);
+	}
+	free(h);
+	ready(s, EPOLLOUT); /* its HELLO, and what came with the handshake */
+	return;
+fail:
+	if (s)
+		free(s->out);
+	free(s);
+	SSL_free(h->ssl);
+	close(h->fd);
+	free(h);
+}
+
+/*
+ * Hands over a connection whose handshake and pin check are done. Any thread;
+ * nobody else may use it from then on.
+ * @we_called: it was made by us
+ * @we_open:   flows will be opened on it by us; if we were called, the peer says
+ */
+void accel_add_stream(struct accel *a, unsigned peer, int fd, SSL *ssl, bool we_called,
+		      bool we_open)
+{
+	struct handover *h = malloc(sizeof(*h));
+
+	if (h)
+		*h = (struct handover){a, peer, fd, ssl, we_called, we_open};
+	if (h && !loop_post(a->loop, take_over, h))
+		return;
+	free(h);
+	SSL_free(ssl);
+	close(fd);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* filter.h - pcap filter expressions, compiled once and matched in user space */
+#ifndef LIB_FILTER_H
+#define LIB_FILTER_H
+
+#include "lib/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct filter;
+
+struct filter *filter_compile(const char *text, struct err *e);
+bool filter_match(const struct filter *f, const uint8_t *frame, size_t len);
+void filter_free(struct filter *f);
+
+#endif
