@@ -328,6 +328,12 @@ class Node:
     def _prefix(self) -> list[str]:
         return ["setpriv", "--pdeathsig", "KILL", "--", "nsenter", f"--net={self.path}", "--"]
 
+    @staticmethod
+    def _abandon(proc: subprocess.Popen[str]) -> None:
+        """Kill a command with all its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(proc.pid, signal.SIGKILL)
+
     def run(self, cmd: Command, check: bool = True, timeout: float = 30.0, input: str | None = None,
             **popen: Any) -> subprocess.CompletedProcess[str]:
         """Run a command here to its end. A string is split into words; use sh() for a pipeline.
@@ -345,13 +351,19 @@ class Node:
         timed_out = False
         try:
             out, err = proc.communicate(input, timeout)
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(proc.pid, signal.SIGKILL)
+        except subprocess.TimeoutExpired:
+            self._abandon(proc)
             out, err = proc.communicate()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
             timed_out = True
+        except BaseException:
+            # Not communicate() again: what a signal's exception left half done there fails differently.
+            self._abandon(proc)
+            for pipe in (proc.stdin, proc.stdout, proc.stderr):
+                with contextlib.suppress(OSError):
+                    if pipe:
+                        pipe.close()
+            proc.wait()
+            raise
         if timed_out or (check and proc.returncode != 0):
             why = f"did not end within {timeout:g} s" if timed_out else f"exit status {proc.returncode}"
             raise LabError(f"{self.name}: {shlex.join(argv)}: {why}\n{tail(out)}\n{tail(err)}".rstrip())

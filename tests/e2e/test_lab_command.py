@@ -98,7 +98,7 @@ def test_nothing_is_left_when_interrupted_while_building(command: Command, numbe
         assert up.stdout.readline()
     up.send_signal(number)
     rest, _ = up.communicate(timeout=20)
-    assert up.returncode == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+    assert up.returncode == (0 if number != signal.SIGKILL else -signal.SIGKILL), rest
     assert "Traceback" not in rest
     command.assert_gone()
 
