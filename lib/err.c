@@ -50,3 +50,18 @@ int err_wrap(struct err *e, int ret, const char *fmt, ...)
 		snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", inner);
 	return ret;
 }
+
+/*
+ * The exit status of a command that ended with @ret, 0 or -errno: 2 for usage and for what a person
+ * mends in the configuration or on the host, 1 for what failed at run time.
+ */
+int err_exit_status(int ret)
+{
+	switch (-ret) {
+	case 0: return 0;
+	case EPERM:
+	case ENOMEM:
+	case EIO: return 1;
+	default: return 2;
+	}
+}

@@ -14,5 +14,6 @@ struct err {
 
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int err_wrap(struct err *e, int ret, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int err_exit_status(int ret);
 
 #endif

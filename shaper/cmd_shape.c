@@ -25,23 +25,11 @@ static const struct opt show_table[] = {
 	{0},
 };
 
-/* Usage or what a person mends on the host: 2; what failed at run time: 1. */
-static int status_of(int ret)
-{
-	switch (-ret) {
-	case 0: return 0;
-	case EPERM:
-	case ENOMEM:
-	case EIO: return 1;
-	default: return 2;
-	}
-}
-
 static int fail(int ret, const struct err *e)
 {
 	if (ret)
 		log_error("%s", e->text);
-	return status_of(ret);
+	return err_exit_status(ret);
 }
 
 /* Asks a line. @doc: a new reference if this returns 0. */

@@ -11,19 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Set-up problems that a person mends in the configuration or on the host; the rest failed at run
- * time. */
-static int status_of(int ret)
-{
-	switch (-ret) {
-	case 0: return 0;
-	case EPERM:
-	case ENOMEM:
-	case EIO: return 1;
-	default: return 2;
-	}
-}
-
 /* Runs `longhaul tunnel`. */
 int cmd_tunnel(int argc, char **argv)
 {
@@ -50,5 +37,5 @@ int cmd_tunnel(int argc, char **argv)
 		       c->n_ports, c->n_peers);
 	conf_release(c);
 	free(c);
-	return status_of(ret);
+	return err_exit_status(ret);
 }
