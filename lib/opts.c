@@ -61,12 +61,13 @@ static int assign(const struct opt *o, void *target, const char *value, struct e
 	return err_set(e, EINVAL, "not an option");
 }
 
-/* --storm-limit on the command line is storm_limit in a file. */
-static void key_of(const struct opt *o, char *key, size_t len)
+/* An option's key in files and documents: --storm-limit on the command line is storm_limit there.
+ */
+void opts_key(const struct opt *o, char key[OPTS_KEY_MAX])
 {
 	char *at;
 
-	snprintf(key, len, "%s", o->name);
+	snprintf(key, OPTS_KEY_MAX, "%s", o->name);
 	for (at = key; (at = strchr(at, '-')); at++)
 		*at = '_';
 }
@@ -77,10 +78,10 @@ static void key_of(const struct opt *o, char *key, size_t len)
  */
 const struct opt *opts_find(const struct opt *table, const char *key)
 {
-	char own[64];
+	char own[OPTS_KEY_MAX];
 
 	for (; table->name; table++) {
-		key_of(table, own, sizeof(own));
+		opts_key(table, own);
 		if (table->type != OPT_HEADING && !(table->flags & OPT_CLI_ONLY) &&
 		    !strcmp(own, key))
 			return table;
@@ -126,12 +127,12 @@ int opts_set(const struct opt *table, void *target, const char *key, const char 
 	     struct err *e)
 {
 	const struct opt *o = opts_find(table, key);
-	char all[384] = "", own[64];
+	char all[384] = "", own[OPTS_KEY_MAX];
 
 	if (o)
 		return assign(o, target, value, e);
 	for (o = table; o->name; o++) {
-		key_of(o, own, sizeof(own));
+		opts_key(o, own);
 		if (o->type != OPT_HEADING && !(o->flags & OPT_CLI_ONLY))
 			snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
 				 *all ? ", " : "", own);

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define OPTS_KEY_MAX 64 /* bytes of a key with its ending 0 */
+
 enum opt_type {
 	OPT_FLAG,   /* bool; on the command line without a value, in a file yes or no */
 	OPT_BOOL,   /* bool; yes or no */
@@ -72,6 +74,7 @@ int opts_parse(const struct opt *table, void *target, int argc, char **argv, int
 int opts_value(const struct opt *o, void *target, const char *value, struct err *e);
 int opts_set(const struct opt *table, void *target, const char *key, const char *value,
 	     struct err *e);
+void opts_key(const struct opt *o, char key[OPTS_KEY_MAX]);
 const struct opt *opts_find(const struct opt *table, const char *key);
 int opts_file(const char *path, const struct opts_section *sections, void *ctx,
 	      struct opts_strings *strings, struct err *e);

@@ -114,14 +114,12 @@ static void print_settings(const json_t *settings)
 {
 	const struct opt *o;
 	bool any = false;
-	char key[32], *at;
+	char key[OPTS_KEY_MAX];
 
 	for (o = settings_table; o->name; o++) {
 		const char *text;
 
-		snprintf(key, sizeof(key), "%s", o->name);
-		for (at = key; (at = strchr(at, '-')); at++)
-			*at = '_';
+		opts_key(o, key);
 		text = text_of(settings, key);
 		if (!*text || (o->deflt && !strcmp(text, o->deflt)))
 			continue;

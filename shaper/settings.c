@@ -302,13 +302,11 @@ void settings_meant(struct direction_conf *c)
 json_t *settings_json(const struct settings *s)
 {
 	json_t *o = json_object();
-	char key[32], *at;
+	char key[OPTS_KEY_MAX];
 	size_t i;
 
 	for (i = 0; settings_table[i].name; i++) {
-		snprintf(key, sizeof(key), "%s", settings_table[i].name);
-		for (at = key; (at = strchr(at, '-')); at++)
-			*at = '_';
+		opts_key(&settings_table[i], key);
 		if (s->text[i] || settings_table[i].deflt)
 			json_object_set_new(
 				o, key,
