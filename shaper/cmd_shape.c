@@ -3,6 +3,7 @@
 #include "shaper/cmd_shape.h"
 
 #include "lib/ctlsock.h"
+#include "lib/doc.h"
 #include "lib/log.h"
 #include "shaper/line.h"
 #include "shaper/preset.h"
@@ -53,7 +54,6 @@ static int show(int argc, char **argv)
 {
 	struct show_options o = {0};
 	char name[CTL_NAME_MAX] = "";
-	const char *kind;
 	struct err e = {""};
 	json_t *doc;
 	int rest, ret;
@@ -74,8 +74,7 @@ static int show(int argc, char **argv)
 		log_error("%s", e.text);
 		return 1;
 	}
-	kind = json_string_value(json_object_get(doc, "kind"));
-	if (!kind || strcmp(kind, "line")) {
+	if (strcmp(doc_text(doc, "kind"), "line")) {
 		err_set(&e, EINVAL, "%s is not a line; `longhaul status %s` shows it", name, name);
 		json_decref(doc);
 		return fail(-EINVAL, &e);

@@ -3,6 +3,7 @@
 #include "shaper/line.h"
 
 #include "lib/clock.h"
+#include "lib/doc.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -97,18 +98,6 @@ json_t *line_json(const struct line *l)
 			 direction_json(l, AB), direction_json(l, BA));
 }
 
-static long long number_of(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 /* The settings that are not what they are by themselves, as options. */
 static void print_settings(const json_t *settings)
 {
@@ -120,7 +109,7 @@ static void print_settings(const json_t *settings)
 		const char *text;
 
 		opts_key(o, key);
-		text = text_of(settings, key);
+		text = doc_text(settings, key);
 		if (!*text || (o->deflt && !strcmp(text, o->deflt)))
 			continue;
 		printf("%s--%s %s", any ? " " : "  ", o->name, text);
@@ -158,27 +147,27 @@ static void print_direction(const json_t *d)
 	const char *name;
 	json_t *n;
 
-	printf("\n%s  %s → %s\n", text_of(d, "name"), text_of(d, "from"), text_of(d, "to"));
+	printf("\n%s  %s → %s\n", doc_text(d, "name"), doc_text(d, "from"), doc_text(d, "to"));
 	print_settings(json_object_get(d, "settings"));
 	printf("  in %lld frames %lld bytes, out %lld frames %lld bytes, in flight %lld\n",
-	       number_of(d, "frames_in"), number_of(d, "bytes_in"), number_of(d, "frames_out"),
-	       number_of(d, "bytes_out"), number_of(json_object_get(d, "flight"), "frames"));
+	       doc_number(d, "frames_in"), doc_number(d, "bytes_in"), doc_number(d, "frames_out"),
+	       doc_number(d, "bytes_out"), doc_number(json_object_get(d, "flight"), "frames"));
 	json_object_foreach(json_object_get(d, "drops"), name, n) if (json_integer_value(n)) printf(
 		"  dropped %-12s %lld  %s\n", name, json_integer_value(n), text_of_drop(name));
-	if (number_of(d, "duplicated") || number_of(d, "corrupted") || number_of(d, "reordered"))
+	if (doc_number(d, "duplicated") || doc_number(d, "corrupted") || doc_number(d, "reordered"))
 		printf("  duplicated %lld, corrupted %lld, reordered %lld\n",
-		       number_of(d, "duplicated"), number_of(d, "corrupted"),
-		       number_of(d, "reordered"));
-	if (number_of(queue, "max_bytes"))
+		       doc_number(d, "duplicated"), doc_number(d, "corrupted"),
+		       doc_number(d, "reordered"));
+	if (doc_number(queue, "max_bytes"))
 		printf("  queue            now %lld frames %lld bytes, at most %lld bytes\n",
-		       number_of(queue, "frames"), number_of(queue, "bytes"),
-		       number_of(queue, "max_bytes"));
+		       doc_number(queue, "frames"), doc_number(queue, "bytes"),
+		       doc_number(queue, "max_bytes"));
 	print_times("delay given", json_object_get(d, "delay_us"));
 	print_times("of it in queue", json_object_get(d, "queue_us"));
 	print_times("later than asked", json_object_get(d, "late_us"));
-	if (number_of(d, "log_missed"))
+	if (doc_number(d, "log_missed"))
 		printf("  %lld records are missing from the log: the disk is too slow\n",
-		       number_of(d, "log_missed"));
+		       doc_number(d, "log_missed"));
 }
 
 /* Prints line_json()'s document for a person. */
@@ -188,13 +177,13 @@ void line_print(const json_t *doc)
 	json_t *d;
 	size_t i;
 
-	printf("%s: line between %s and %s, up %.0f s, seed %lld\n", text_of(doc, "name"),
-	       text_of(json_array_get(ends, 0), "name"), text_of(json_array_get(ends, 1), "name"),
-	       json_number_value(json_object_get(doc, "uptime_s")), number_of(doc, "seed"));
+	printf("%s: line between %s and %s, up %.0f s, seed %lld\n", doc_text(doc, "name"),
+	       doc_text(json_array_get(ends, 0), "name"), doc_text(json_array_get(ends, 1), "name"),
+	       json_number_value(json_object_get(doc, "uptime_s")), doc_number(doc, "seed"));
 	for (i = 0; i < 2; i++) {
 		end = json_array_get(ends, i);
 		if (!json_is_true(json_object_get(end, "up")))
-			printf("  %s is down\n", text_of(end, "name"));
+			printf("  %s is down\n", doc_text(end, "name"));
 	}
 	json_array_foreach(json_object_get(doc, "directions"), i, d) print_direction(d);
 }

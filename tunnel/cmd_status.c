@@ -4,6 +4,7 @@
 
 #include "lib/clock.h"
 #include "lib/ctlsock.h"
+#include "lib/doc.h"
 #include "lib/log.h"
 #include "lib/opts.h"
 #include "tunnel/counters.h"
@@ -63,18 +64,6 @@ void status_help(void)
 	opts_help(stdout, table, &usage);
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long number_of(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
 /* Writes bytes with a decimal prefix, as traffic is counted. */
 static const char *human(char buf[16], long long n)
 {
@@ -96,9 +85,9 @@ static void print_traffic(const json_t *o)
 	const json_t *in = json_object_get(o, "in"), *out = json_object_get(o, "out");
 	char b[4][16];
 
-	printf(" %10s %9sB %10s %9sB\n", human(b[0], number_of(in, "frames")),
-	       human(b[1], number_of(in, "bytes")), human(b[2], number_of(out, "frames")),
-	       human(b[3], number_of(out, "bytes")));
+	printf(" %10s %9sB %10s %9sB\n", human(b[0], doc_number(in, "frames")),
+	       human(b[1], doc_number(in, "bytes")), human(b[2], doc_number(out, "frames")),
+	       human(b[3], doc_number(out, "bytes")));
 }
 
 static void print_ports(const json_t *doc)
@@ -110,8 +99,8 @@ static void print_ports(const json_t *doc)
 	       "MACS", "FRAMES IN", "BYTES", "FRAMES OUT", "BYTES");
 	json_array_foreach(json_object_get(doc, "ports"), i, p)
 	{
-		printf("%-16s %-10lld %-6s %5lld %5lld", text_of(p, "name"), number_of(p, "tag"),
-		       text_of(p, "state"), number_of(p, "mtu"), number_of(p, "macs"));
+		printf("%-16s %-10lld %-6s %5lld %5lld", doc_text(p, "name"), doc_number(p, "tag"),
+		       doc_text(p, "state"), doc_number(p, "mtu"), doc_number(p, "macs"));
 		print_traffic(p);
 	}
 }
@@ -123,22 +112,22 @@ static void print_path(const json_t *p)
 
 	if (!json_object_get(p, "state"))
 		return;
-	printf("  %s", text_of(p, "state"));
+	printf("  %s", doc_text(p, "state"));
 	if (json_is_real(rtt))
 		printf(", RTT %.2f ms, jitter %.2f ms, loss %.2f%% out %.2f%% in",
 		       json_real_value(rtt), json_real_value(json_object_get(p, "jitter_ms")),
 		       100 * json_real_value(json_object_get(p, "loss_out")),
 		       100 * json_real_value(json_object_get(p, "loss_in")));
 	if (json_is_integer(json_object_get(p, "path_mtu")))
-		printf(", path MTU %lld (inner %lld%s)", number_of(p, "path_mtu"),
-		       number_of(p, "inner_mtu"),
-		       strcmp(text_of(p, "path_mtu_state"), "complete") ? ", still probing" : "");
-	if (*text_of(p, "cipher"))
-		printf(", %s by %s, session %.0f s old, %lld rekeys", text_of(p, "cipher"),
-		       text_of(p, "engine"), json_real_value(json_object_get(p, "session_s")),
-		       number_of(p, "rekeys"));
-	if (*text_of(p, "error"))
-		printf("; %s", text_of(p, "error"));
+		printf(", path MTU %lld (inner %lld%s)", doc_number(p, "path_mtu"),
+		       doc_number(p, "inner_mtu"),
+		       strcmp(doc_text(p, "path_mtu_state"), "complete") ? ", still probing" : "");
+	if (*doc_text(p, "cipher"))
+		printf(", %s by %s, session %.0f s old, %lld rekeys", doc_text(p, "cipher"),
+		       doc_text(p, "engine"), json_real_value(json_object_get(p, "session_s")),
+		       doc_number(p, "rekeys"));
+	if (*doc_text(p, "error"))
+		printf("; %s", doc_text(p, "error"));
 	printf("\n");
 }
 
@@ -158,8 +147,8 @@ static void print_peers(const json_t *doc)
 			snprintf(when, sizeof(when), "never");
 		else
 			snprintf(when, sizeof(when), "%.0f s", json_real_value(heard));
-		printf("%-16s %-24s %7s %6lld", text_of(p, "name"), text_of(p, "endpoint"), when,
-		       number_of(p, "macs"));
+		printf("%-16s %-24s %7s %6lld", doc_text(p, "name"), doc_text(p, "endpoint"), when,
+		       doc_number(p, "macs"));
 		print_traffic(p);
 		print_path(p);
 	}
@@ -182,11 +171,11 @@ static void print_tags(const json_t *doc)
 		snprintf(m, sizeof(m), json_is_null(mtu) ? "off" : "%lld", json_integer_value(mtu));
 		snprintf(w, sizeof(w), json_is_null(wscale) ? "off" : "%lld",
 			 json_integer_value(wscale));
-		printf("%-10lld %6s %6s %10lld %12lld %15lld %10lld %8lld\n", number_of(t, "tag"),
-		       m, w, number_of(f, "syns"),
-		       number_of(f, "mss_clamped") + number_of(f, "mss_clamped_out"),
-		       number_of(f, "wscale_written"), number_of(f, "malformed"),
-		       number_of(json_object_get(t, "hints"), "sent"));
+		printf("%-10lld %6s %6s %10lld %12lld %15lld %10lld %8lld\n", doc_number(t, "tag"),
+		       m, w, doc_number(f, "syns"),
+		       doc_number(f, "mss_clamped") + doc_number(f, "mss_clamped_out"),
+		       doc_number(f, "wscale_written"), doc_number(f, "malformed"),
+		       doc_number(json_object_get(t, "hints"), "sent"));
 	}
 }
 
@@ -200,13 +189,15 @@ static void print_macs(const json_t *doc)
 		const json_t *m = json_array_get(macs, i);
 		char behind[96];
 
-		snprintf(behind, sizeof(behind), "%s %s", text_of(m, "behind"), text_of(m, "name"));
-		printf("%-18s %-10lld %5lld %-24s %6.0f s %6lld\n", text_of(m, "mac"),
-		       number_of(m, "tag"), number_of(m, "vlan"), behind,
-		       json_real_value(json_object_get(m, "age_s")), number_of(m, "moves"));
+		snprintf(behind, sizeof(behind), "%s %s", doc_text(m, "behind"),
+			 doc_text(m, "name"));
+		printf("%-18s %-10lld %5lld %-24s %6.0f s %6lld\n", doc_text(m, "mac"),
+		       doc_number(m, "tag"), doc_number(m, "vlan"), behind,
+		       json_real_value(json_object_get(m, "age_s")), doc_number(m, "moves"));
 	}
-	if ((long long)shown < number_of(doc, "macs_total"))
-		printf("…and %lld more: --macs\n", number_of(doc, "macs_total") - (long long)shown);
+	if ((long long)shown < doc_number(doc, "macs_total"))
+		printf("…and %lld more: --macs\n",
+		       doc_number(doc, "macs_total") - (long long)shown);
 }
 
 static void print_drops(const json_t *doc)
@@ -216,7 +207,7 @@ static void print_drops(const json_t *doc)
 	unsigned i;
 
 	for (i = 0; i < DROPS; i++) {
-		long long n = number_of(drops, drop_names[i]);
+		long long n = doc_number(drops, drop_names[i]);
 
 		if (!n)
 			continue;
@@ -242,8 +233,8 @@ static void print_accel(const json_t *doc)
 		return;
 	n = json_object_get(accel, "connections");
 	printf("\n%lld accelerated connections (by %s); %lld opened, %lld accepted, %lld closed, %lld reset\n",
-	       number_of(accel, "flows"), text_of(accel, "steering"), number_of(n, "opened"),
-	       number_of(n, "accepted"), number_of(n, "closed"), number_of(n, "reset"));
+	       doc_number(accel, "flows"), doc_text(accel, "steering"), doc_number(n, "opened"),
+	       doc_number(n, "accepted"), doc_number(n, "closed"), doc_number(n, "reset"));
 	json_object_foreach((json_t *)json_object_get(accel, "bypassed"), reason,
 			    count) if (json_integer_value(count))
 		printf("%lld not accelerated: %s\n", (long long)json_integer_value(count), reason);
@@ -251,14 +242,14 @@ static void print_accel(const json_t *doc)
 	{
 		const json_t *lan = json_object_get(f, "lan"), *wan = json_object_get(f, "wan");
 
-		printf("%s:%lld - %s:%lld tag %lld %s %s", text_of(f, "local"),
-		       number_of(f, "local_port"), text_of(f, "remote"),
-		       number_of(f, "remote_port"), number_of(f, "tag"), text_of(f, "state"),
-		       text_of(f, *text_of(f, "phase") ? "phase" : "reason"));
+		printf("%s:%lld - %s:%lld tag %lld %s %s", doc_text(f, "local"),
+		       doc_number(f, "local_port"), doc_text(f, "remote"),
+		       doc_number(f, "remote_port"), doc_number(f, "tag"), doc_text(f, "state"),
+		       doc_text(f, *doc_text(f, "phase") ? "phase" : "reason"));
 		if (json_is_object(lan) || json_is_object(wan))
 			printf(", %sB out %sB in, RTT %.2f ms LAN %.2f ms WAN",
-			       human(b[0], number_of(f, "sent_bytes")),
-			       human(b[1], number_of(f, "received_bytes")),
+			       human(b[0], doc_number(f, "sent_bytes")),
+			       human(b[1], doc_number(f, "received_bytes")),
 			       json_real_value(json_object_get(lan, "rtt_ms")),
 			       json_real_value(json_object_get(wan, "rtt_ms")));
 		printf("\n");
@@ -268,16 +259,16 @@ static void print_accel(const json_t *doc)
 static void print_human(const json_t *doc)
 {
 	const json_t *outer = json_object_get(doc, "outer");
-	long long overruns = number_of(outer, "overruns");
+	long long overruns = doc_number(outer, "overruns");
 	json_t *p;
 	size_t i;
 
-	printf("%s%s%s: %s, up %.0f s, outer %s%s on %s, process %lld\n", text_of(doc, "name"),
-	       *text_of(doc, "site") ? " at site " : "", text_of(doc, "site"),
-	       text_of(doc, "state"), json_real_value(json_object_get(doc, "uptime_s")),
-	       text_of(outer, "kind"),
+	printf("%s%s%s: %s, up %.0f s, outer %s%s on %s, process %lld\n", doc_text(doc, "name"),
+	       *doc_text(doc, "site") ? " at site " : "", doc_text(doc, "site"),
+	       doc_text(doc, "state"), json_real_value(json_object_get(doc, "uptime_s")),
+	       doc_text(outer, "kind"),
 	       json_is_true(json_object_get(outer, "plain_text")) ? " (PLAIN TEXT)" : "",
-	       text_of(outer, "interface"), number_of(doc, "pid"));
+	       doc_text(outer, "interface"), doc_number(doc, "pid"));
 	json_array_foreach(json_object_get(doc, "problems"), i, p)
 		printf("  problem: %s\n", json_string_value(p));
 	print_ports(doc);
@@ -287,14 +278,14 @@ static void print_human(const json_t *doc)
 	print_accel(doc);
 	print_drops(doc);
 	json_array_foreach(json_object_get(doc, "ports"), i, p)
-		overruns += number_of(p, "overruns");
+		overruns += doc_number(p, "overruns");
 	if (overruns)
 		printf("%lld frames were lost before we read them: the processor is too slow for "
 		       "them\n",
 		       overruns);
-	if (number_of(outer, "fragmented"))
+	if (doc_number(outer, "fragmented"))
 		printf("%lld frames were longer than the path carries and were sent in fragments%s\n",
-		       number_of(outer, "fragmented"),
+		       doc_number(outer, "fragmented"),
 		       json_is_true(json_object_get(outer, "plain_text"))
 			       ? " by the kernel: lower the MTU (-m) for TCP"
 			       : "");
@@ -302,7 +293,7 @@ static void print_human(const json_t *doc)
 
 static int print(const json_t *doc, const struct options *o)
 {
-	bool healthy = !strcmp(text_of(doc, "state"), "healthy");
+	bool healthy = !strcmp(doc_text(doc, "state"), "healthy");
 	json_t *p;
 	size_t i;
 
@@ -310,7 +301,7 @@ static int print(const json_t *doc, const struct options *o)
 		json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
 		putchar('\n');
 	} else if (o->check) {
-		printf("%s: %s\n", text_of(doc, "name"), text_of(doc, "state"));
+		printf("%s: %s\n", doc_text(doc, "name"), doc_text(doc, "state"));
 		json_array_foreach(json_object_get(doc, "problems"), i, p)
 			printf("  %s\n", json_string_value(p));
 	} else {
@@ -338,8 +329,8 @@ static int ask(const char *name, const struct options *o, struct err *e)
 
 	json_decref(request);
 	if (!ret && json_object_get(doc, "error"))
-		ret = err_set(e, EPROTO, "instance '%s': %s", name, text_of(doc, "error"));
-	if (!ret && !strcmp(text_of(doc, "kind"), "line"))
+		ret = err_set(e, EPROTO, "instance '%s': %s", name, doc_text(doc, "error"));
+	if (!ret && !strcmp(doc_text(doc, "kind"), "line"))
 		ret = err_set(e, EINVAL, "%s is a line; `longhaul shape show %s` tells of it", name,
 			      name);
 	if (!ret)

@@ -15,19 +15,13 @@
 #include "tunnel/control.h"
 
 #include "lib/clock.h"
+#include "lib/doc.h"
 #include "lib/log.h"
 #include "tunnel/mtu.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *text_of(const json_t *m, const char *key)
-{
-	const char *s = json_string_value(json_object_get(m, key));
-
-	return s ? s : "";
-}
 
 /*
  * Copies a text of the peer's for people to read: cut between characters, or
@@ -123,7 +117,7 @@ void control_say_mtu(struct link *l)
 /* Takes what a peer says of its way to us: what no host would say is not believed. */
 static void take_mtu(struct link *l, const json_t *m)
 {
-	json_int_t mtu = json_integer_value(json_object_get(m, "mtu"));
+	json_int_t mtu = doc_number(m, "mtu");
 
 	atomic_store(&l->peer->mtu_back, mtu >= MTU_MIN && mtu <= UINT16_MAX ? (uint32_t)mtu : 0);
 }
@@ -259,9 +253,9 @@ static const char *site_conflict(const struct conn *c, const char *site)
 
 static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 {
-	json_int_t session = json_integer_value(json_object_get(m, "session"));
-	json_int_t workers = json_integer_value(json_object_get(m, "workers"));
-	json_int_t version = json_integer_value(json_object_get(m, "version"));
+	json_int_t session = doc_number(m, "session");
+	json_int_t workers = doc_number(m, "workers");
+	json_int_t version = doc_number(m, "version");
 	struct tunnel *t = c->control->tunnel;
 	struct link *l = c->link;
 	enum aead_cipher cipher;
@@ -273,7 +267,7 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 		return refuse(c, e, "the protocol versions differ: upgrade the older side");
 	if (session <= 0 || session > UINT32_MAX || workers < 1 || workers > WORKERS_MAX)
 		return refuse(c, e, "hello with an impossible session or number of workers");
-	conflict = site_conflict(c, text_of(m, "site"));
+	conflict = site_conflict(c, doc_text(m, "site"));
 	if (conflict)
 		return refuse(c, e, conflict);
 	cipher = agree_cipher(c, json_object_get(m, "ciphers"));
@@ -286,8 +280,8 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 	c->tx->partial = json_is_true(json_object_get(m, "partial")) &&
 			 !(t->conf->without & WITHOUT_PARTIAL);
 	c->rx->partial = c->tx->partial;
-	copy_text(l->site, sizeof(l->site), text_of(m, "site"));
-	copy_text(l->program, sizeof(l->program), text_of(m, "program"));
+	copy_text(l->site, sizeof(l->site), doc_text(m, "site"));
+	copy_text(l->program, sizeof(l->program), doc_text(m, "program"));
 	l->workers = (unsigned)workers;
 	take_mtu(l, m);
 	take_mesh(l, json_object_get(m, "peers"));
@@ -311,7 +305,7 @@ static bool take_ready(struct conn *c, struct err *e)
 
 static bool take_bye(struct conn *c, const json_t *m)
 {
-	if (c->link->current == c && !strcmp(text_of(m, "reason"), "shutdown"))
+	if (c->link->current == c && !strcmp(doc_text(m, "reason"), "shutdown"))
 		control_link_down(c->link, "it has shut down");
 	return false; /* without a text: closed in peace */
 }
@@ -329,7 +323,7 @@ static void streams_asked(struct conn *c, json_int_t n)
  */
 bool control_take(struct conn *c, const json_t *m, struct err *e)
 {
-	const char *type = text_of(m, "type");
+	const char *type = doc_text(m, "type");
 	char why[200];
 
 	if (!strcmp(type, "hello"))
@@ -339,7 +333,7 @@ bool control_take(struct conn *c, const json_t *m, struct err *e)
 	if (!strcmp(type, "bye"))
 		return take_bye(c, m);
 	if (!strcmp(type, "error")) {
-		copy_text(why, sizeof(why), text_of(m, "text"));
+		copy_text(why, sizeof(why), doc_text(m, "text"));
 		err_set(e, EPROTO, "it refuses us: %s", why);
 		return false;
 	}
@@ -352,6 +346,6 @@ bool control_take(struct conn *c, const json_t *m, struct err *e)
 	else if (!strcmp(type, "rekey") && c->link->current == c)
 		control_rekey(c->link);
 	else if (!strcmp(type, "streams") && c->link->current == c)
-		streams_asked(c, json_integer_value(json_object_get(m, "n")));
+		streams_asked(c, doc_number(m, "n"));
 	return true; /* what a newer version may say besides is passed over */
 }
