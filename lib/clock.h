@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* clock.h - the monotonic clock in nanoseconds */
+/* clock.h - the clocks in nanoseconds */
 #ifndef LIB_CLOCK_H
 #define LIB_CLOCK_H
 
@@ -10,12 +10,24 @@
 #define NS_PER_MS 1000000ull
 #define NS_PER_S  1000000000ull
 
-static inline uint64_t clock_ns(void)
+static inline uint64_t clock_read(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+/* The monotonic clock, by which everything is timed. */
+static inline uint64_t clock_ns(void)
+{
+	return clock_read(CLOCK_MONOTONIC);
+}
+
+/* The time of day since 1970, which may jump. */
+static inline uint64_t clock_real_ns(void)
+{
+	return clock_read(CLOCK_REALTIME);
 }
 
 #endif

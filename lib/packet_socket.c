@@ -194,16 +194,14 @@ struct clocks {
 static struct clocks clocks_now(void)
 {
 	struct clocks now;
-	struct timespec ts;
 	unsigned tries = 0;
 	uint64_t after;
 
 	do {
 		now.mono_ns = clock_ns();
-		clock_gettime(CLOCK_REALTIME, &ts);
+		now.real_ns = clock_real_ns();
 		after = clock_ns();
 	} while (after - now.mono_ns > CLOCKS_APART_NS && ++tries < CLOCKS_TRIES);
-	now.real_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 	return now;
 }
 

@@ -81,14 +81,6 @@ uint64_t frame_log_missed(const struct frame_log_ring *r)
 	return r ? counter_get(&r->missed) : 0;
 }
 
-static uint64_t real_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
 /* Makes the file, which must not exist, and writes its header. Returns NULL with a text. */
 struct frame_log *frame_log_open(const char *path, uint64_t seed, struct err *e)
 {
@@ -98,7 +90,7 @@ struct frame_log *frame_log_open(const char *path, uint64_t seed, struct err *e)
 		.record_bytes = sizeof(struct frame_record),
 		.seed = seed,
 		.start_mono_ns = clock_ns(),
-		.start_real_ns = real_ns(),
+		.start_real_ns = clock_real_ns(),
 	};
 	struct frame_log *l = calloc(1, sizeof(*l));
 
