@@ -234,6 +234,14 @@ static void drop_chain(struct direction *d, struct queue_item *item)
 	}
 }
 
+/* When a frame at the queue's head begins to be serialised: both it and the line must be there. */
+static uint64_t begins_ns(const struct direction *d, const struct queue_item *head)
+{
+	uint64_t free = rate_free(&d->rate);
+
+	return free < head->arrival_ns ? head->arrival_ns : free;
+}
+
 /* Serialises whatever began to be until @now_ns. */
 void direction_advance(struct direction *d, uint64_t now_ns)
 {
@@ -243,9 +251,7 @@ void direction_advance(struct direction *d, uint64_t now_ns)
 	if (!queue_head(&d->queue))
 		return;
 	while ((head = queue_head(&d->queue))) {
-		start = rate_free(&d->rate);
-		if (start < head->arrival_ns)
-			start = head->arrival_ns;
+		start = begins_ns(d, head);
 		if (start > now_ns)
 			break;
 		dropped = NULL;
@@ -269,10 +275,7 @@ uint64_t direction_next(const struct direction *d)
 
 	if (!head)
 		return next;
-	start = rate_free(&d->rate);
-	if (start < head->arrival_ns)
-		start = head->arrival_ns;
-	start += d->floor_ns;
+	start = begins_ns(d, head) + d->floor_ns;
 	return start < next ? start : next;
 }
 
