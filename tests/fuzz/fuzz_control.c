@@ -15,6 +15,7 @@
 #include "tunnel/control.h"
 
 #include "lib/log.h"
+#include "tests/fuzz/must.h"
 #include "tunnel/tunnel.h"
 
 #include <openssl/bio.h>
@@ -30,16 +31,6 @@
 	"\"site\":\"%s\",\"ciphers\":[\"aes-256-gcm\"],\"mtu\":1400,\"partial\":true}"
 #define CONTROLS  "\n\r\t\033\177" /* what a terminal would obey */
 #define HELLO_MAX 256
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 static struct conf conf = {.interface = "wan",
 			   .name = "wan",

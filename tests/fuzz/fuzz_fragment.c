@@ -14,21 +14,12 @@
  * The bytes of a frame are a function of its id, session and worker and of
  * where they stand, so that a whole one can be checked.
  */
+#include "tests/fuzz/must.h"
 #include "tunnel/fragment.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 #define STEP 8 /* octets of a fragment's step */
 

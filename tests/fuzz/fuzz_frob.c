@@ -1,17 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* fuzz_frob.c - a rewrite changes MSS, shift count and checksum, and nothing else, once */
 #include "frob/frob.h"
+#include "tests/fuzz/must.h"
 #include "tests/unit/packets.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 #define RULES_LEN 4 /* in front of the frame: MTU, shift count, flags */
 

@@ -12,19 +12,10 @@
  *	   length (2), and an octet of its headers to change (place, xor). Any
  *	   other frame: length (2) and bytes. Lengths are big-endian.
  */
+#include "tests/fuzz/must.h"
 #include "tests/unit/gso_frames.h"
 
 #define FRAMES_MAX 300
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 static struct frame frames[FRAMES_MAX], was[FRAMES_MAX];
 static uint32_t flows[FRAMES_MAX];

@@ -2,21 +2,13 @@
 /* fuzz_optfile.c - any bytes are a configuration or one error that names the place */
 #include "lib/opts.h"
 
+#include "tests/fuzz/must.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 #define THINGS_MAX 4
 

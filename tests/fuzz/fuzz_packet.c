@@ -3,17 +3,8 @@
 #include "lib/cksum.h"
 #include "lib/packet.h"
 #include "lib/tcpopt.h"
+#include "tests/fuzz/must.h"
 #include "tests/unit/packets.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 static void check_layers(const struct packet *p, enum packet_error err, size_t size)
 {

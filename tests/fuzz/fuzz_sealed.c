@@ -13,6 +13,7 @@
  * is sealed here is its header and payload, without room for the tag; its
  * version and session are made right.
  */
+#include "tests/fuzz/must.h"
 #include "tunnel/sealed.h"
 #include "tunnel/tunnel.h"
 
@@ -26,16 +27,6 @@
 #define SESSION	 0x01020304
 #define TAG	 1
 #define NOW	 12345
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 static const uint8_t keys[WORKERS][SESSION_KEY_BYTES] = {{1}, {2}};
 static struct aead *oracles[WORKERS]; /* the same keys once more */

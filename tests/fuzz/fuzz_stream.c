@@ -4,17 +4,10 @@
 #include "accel/journal.h"
 #include "accel/life.h"
 #include "accel/record.h"
+#include "tests/fuzz/must.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(int ok)
-{
-	if (!ok)
-		abort();
-}
 
 /* What a record says is read, and what was read is written and must be the same bytes. */
 static void read_record(const struct record *r, const uint8_t *payload)
@@ -26,32 +19,32 @@ static void read_record(const struct record *r, const uint8_t *payload)
 	struct tuple t;
 	uint32_t at;
 
-	check(r->len <= RECORD_CTL_MAX);
+	must(r->len <= RECORD_CTL_MAX);
 	switch (r->type) {
 	case RECORD_OPEN:
 		if (open_parse(payload, &open)) {
 			open_store(back, &open);
-			check(!memcmp(back, payload, OPEN_LEN));
+			must(!memcmp(back, payload, OPEN_LEN));
 		}
 		break;
 	case RECORD_OPENED:
 		if (opened_parse(payload, &opened)) {
 			opened_store(back, &opened);
-			check(!memcmp(back, payload, OPENED_LEN));
+			must(!memcmp(back, payload, OPENED_LEN));
 		}
 		break;
 	case RECORD_REFUSED:
 		if (refused_parse(payload, &refused)) {
 			refused_store(back, &refused);
-			check(!memcmp(back, payload, REFUSED_LEN));
+			must(!memcmp(back, payload, REFUSED_LEN));
 		}
 		break;
 	case RECORD_TUPLES:
-		check(r->len % TUPLE_LEN == 0);
+		must(r->len % TUPLE_LEN == 0);
 		for (at = 0; at < r->len; at += TUPLE_LEN)
 			if (tuple_parse(payload + at, &t)) {
 				tuple_store(back, &t);
-				check(!memcmp(back, payload + at, TUPLE_LEN));
+				must(!memcmp(back, payload + at, TUPLE_LEN));
 			}
 		break;
 	}
@@ -98,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > 1 << 17)
 		return 0;
-	check(take_apart(data, size, size ? size : 1) == take_apart(data, size, 7));
+	must(take_apart(data, size, size ? size : 1) == take_apart(data, size, 7));
 	for (i = 0; i < size; i++)
 		life_next(&near, (enum life_event)(data[i] % LIFE_EVENT_COUNT));
 	if (size < JOURNAL_SLOT_LEN)
@@ -107,7 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (journal_slot_parse(slot, &e)) {
 		journal_slot_store(back, &e);
 		back[0] = 1;
-		check(!memcmp(slot, back, sizeof(slot)));
+		must(!memcmp(slot, back, sizeof(slot)));
 	}
 	if (size >= JOURNAL_HDR_LEN)
 		journal_header_valid(data, size);
