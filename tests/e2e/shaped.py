@@ -7,8 +7,9 @@ import struct
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, Iterator
 
+import pytest
 from longhaul_lab import Lab
 from traffic import ethernet
 
@@ -19,6 +20,15 @@ HEADER = struct.Struct("<8sIIQQQ24x")
 RECORD = struct.Struct("<QQQQQIIBBB13x")
 SENT, LOST, QUEUE_FULL, QUEUE_CODEL, CHECK, LINK_DOWN, REFUSED, NO_MEMORY = range(8)
 CORRUPTED, DUPLICATE, REORDERED = 1, 2, 4
+
+
+@pytest.fixture
+def shared_lab(module_lab: Lab) -> Iterator[Lab]:
+    """The module's laboratory; what a test starts in it ends with the test."""
+    before = len(module_lab.started)
+    yield module_lab
+    for process in module_lab.started[before:]:
+        process.stop()
 
 
 @dataclass

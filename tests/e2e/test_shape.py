@@ -7,22 +7,15 @@ are in test_shape_hosts.py.
 import os
 
 import pytest
+import shaped
 from longhaul_lab import longhaul, wait_for
 from shaped import (CHECK, CORRUPTED, DUPLICATE, LOST, QUEUE_CODEL, QUEUE_FULL, REORDERED, SENT, Wire, balanced,
                     frame_log)
 from traffic import ethernet, mac
 
 LAB = {"line": True, "wan_mtu": 9000}
+lab = shaped.shared_lab
 MS = 1_000_000
-
-
-@pytest.fixture
-def lab(module_lab):
-    """The module's laboratory; what a test starts in it ends with the test."""
-    before = len(module_lab.started)
-    yield module_lab
-    for process in module_lab.started[before:]:
-        process.stop()
 
 
 def kinds_of_frames(a, b):

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`longhaul shape` between hosts that talk to each other, with all the offloads of theirs."""
 import pytest
+import shaped
 from longhaul_lab import iperf3
 from shaped import LOST, balanced, frame_log
 from traffic import transfer
 
 LAB = {"line": True, "wan_mtu": 9000}
+lab = shaped.shared_lab
 MIB = 1 << 20
-
-
-@pytest.fixture
-def lab(module_lab):
-    """The module's laboratory; what a test starts in it ends with the test."""
-    before = len(module_lab.started)
-    yield module_lab
-    for process in module_lab.started[before:]:
-        process.stop()
 
 
 def test_hosts_reach_each_other_by_both_families_and_pings_take_both_delays(lab):

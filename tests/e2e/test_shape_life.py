@@ -5,19 +5,12 @@ import os
 import signal
 
 import pytest
+import shaped
 from longhaul_lab import longhaul, wait_for
 from shaped import Wire, balanced, frame_log
 
 LAB = {"line": True}
-
-
-@pytest.fixture
-def lab(module_lab):
-    """The module's laboratory; what a test starts in it ends with the test."""
-    before = len(module_lab.started)
-    yield module_lab
-    for process in module_lab.started[before:]:
-        process.stop()
+lab = shaped.shared_lab
 
 
 def shape(lab, *words):
