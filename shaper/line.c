@@ -18,11 +18,11 @@
 #include "lib/clock.h"
 #include "lib/ctlsock.h"
 #include "lib/log.h"
+#include "lib/processors.h"
 #include "lib/units.h"
 #include "shaper/memory.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,14 +42,6 @@
 /* Without a rate, what a fast line may bring. */
 #define RATE_ASSUMED	 10000000000ull
 #define CHANGE_WORDS_MAX 64
-
-/* Processors this process may run on. */
-static unsigned processors(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
-}
 
 /* Bytes that the queue in front of a rate can hold. */
 static double queue_most(const struct queue_conf *q, double rate)
@@ -564,7 +556,7 @@ int line_run(struct line_conf *c, struct err *e)
 	for (d = 0; d < DIRECTIONS; d++)
 		l->pumps[d].in_fd = l->pumps[d].out_fd = l->pumps[d].wake_fd = -1;
 	l->shared.spin = (enum spin)c->spin;
-	l->shared.spinners_max = processors() - 1;
+	l->shared.spinners_max = processors_allowed() - 1;
 	l->shared.core_free = true;
 	l->shared.realtime = c->realtime;
 	l->shared.ring = !(c->without & LINE_WITHOUT_RING);

@@ -362,7 +362,7 @@ static const struct opt tunnel_table[] = {
 	 .help = "sealed: where peers reach us, UDP and TCP; default: port 7245 on every address"},
 	{"workers", 0, .type = OPT_COUNT, .arg = "N", .deflt = "0", .offset = CONF(workers),
 	 .max = WORKERS_MAX,
-	 .help = "sealed: threads that move frames, up to 64; 0: one a processor"},
+	 .help = "sealed: threads that move frames, up to 64; 0: one a processor that we may use"},
 	{"ciphers", 0, .type = OPT_CALL, .arg = "LIST", .deflt = "aes-256-gcm,chacha20-poly1305",
 	 .call = call_ciphers, .help = "sealed: ciphers allowed, best first; who calls decides"},
 	{"rekey-after-time", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "1h",

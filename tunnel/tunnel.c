@@ -19,6 +19,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/notify.h"
+#include "lib/processors.h"
 #include "tunnel/control.h"
 #include "tunnel/mtu.h"
 #include "tunnel/privileges.h"
@@ -405,8 +406,7 @@ static json_t *answer(void *ctx, const json_t *request)
 
 static unsigned count_workers(const struct tunnel *t)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t n = t->conf->workers ? t->conf->workers : cpus > 0 ? (uint64_t)cpus : 1;
+	uint64_t n = t->conf->workers ? t->conf->workers : processors_allowed();
 
 	return n < t->outer_ops->workers_max ? (unsigned)n : t->outer_ops->workers_max;
 }
