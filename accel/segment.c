@@ -15,8 +15,6 @@
 #include <netinet/in.h>
 #include <string.h>
 
-enum { TCP_SEQ = 4, TCP_ACK_SEQ = 8, TCP_DOFF = 12, TCP_FLAGS = 13, TCP_WIN = 14, TCP_CHECK = 16 };
-
 #define IPV4_HDR 20
 #define IPV6_HDR 40
 
@@ -136,9 +134,9 @@ void segment_set_seq(struct frame *f, const struct packet *p, uint32_t seq)
 /* Takes flags away from a segment. */
 void segment_clear_flags(struct frame *f, const struct packet *p, uint8_t flags)
 {
-	uint16_t word = load_be16(f->data + p->l4 + TCP_DOFF);
+	uint16_t word = load_be16(f->data + p->l4 + TCP_OFFSET);
 
-	put16(f, p, TCP_DOFF, word & (uint16_t)~flags);
+	put16(f, p, TCP_OFFSET, word & (uint16_t)~flags);
 }
 
 /* Takes a frame's one VLAN tag away; its MACs move to the right. */
@@ -199,7 +197,7 @@ static void finish_tcp(struct frame *f, const struct packet *p)
 {
 	uint8_t *tcp = f->data + p->l4;
 
-	tcp[TCP_DOFF] = TCP_HDR_MIN / 4 << 4;
+	tcp[TCP_OFFSET] = TCP_HDR_MIN / 4 << 4;
 	store_be16(tcp + TCP_CHECK, 0);
 	store_be16(tcp + TCP_CHECK + 2, 0); /* urgent pointer */
 	finish_ip(f->data + p->l3, p, TCP_HDR_MIN);
@@ -250,7 +248,7 @@ bool segment_answer_reset(struct frame *f, const struct packet *p)
 	store_be32(tcp + TCP_SEQ, s.flags & SEGMENT_ACK ? s.ack : 0);
 	store_be32(tcp + TCP_ACK_SEQ, s.flags & SEGMENT_ACK ? 0 : s.seq + spans(&s));
 	tcp[TCP_FLAGS] = s.flags & SEGMENT_ACK ? SEGMENT_RST : SEGMENT_RST | SEGMENT_ACK;
-	store_be16(tcp + TCP_WIN, 0);
+	store_be16(tcp + TCP_WINDOW, 0);
 	finish_tcp(f, p);
 	return true;
 }

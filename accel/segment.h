@@ -4,16 +4,17 @@
 #define ACCEL_SEGMENT_H
 
 #include "lib/packet.h"
+#include "lib/tcphdr.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-	SEGMENT_FIN = 0x01,
-	SEGMENT_SYN = 0x02,
-	SEGMENT_RST = 0x04,
-	SEGMENT_ACK = 0x10,
+	SEGMENT_FIN = TCP_FIN,
+	SEGMENT_SYN = TCP_SYN,
+	SEGMENT_RST = TCP_RST,
+	SEGMENT_ACK = TCP_ACK,
 };
 
 /* What of a TCP header a flow is steered by. */

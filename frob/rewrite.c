@@ -2,14 +2,10 @@
 /* rewrite.c - rewrite the MSS and window scale of a TCP handshake in place */
 #include "frob/frob.h"
 #include "lib/cksum.h"
+#include "lib/tcphdr.h"
 #include "lib/tcpopt.h"
 
 #include <netinet/in.h>
-
-#define TCP_FLAGS 13
-#define TCP_CHECK 16
-#define TCP_SYN	  0x02
-#define TCP_RST	  0x04
 
 #define MSS_LEN	   4 /* RFC 9293 section 3.7.1 */
 #define WSCALE_LEN 3 /* RFC 7323 section 2.2 */

@@ -88,10 +88,10 @@ static uint32_t find_payload(const struct frame *f, const struct packet *inner)
 	uint32_t room = inner->l3_end - inner->l4, len = UDP_HDR;
 
 	if (inner->proto == IPPROTO_TCP) {
-		if (room < TCP_HDR)
+		if (room < TCP_HDR_MIN)
 			return 0;
 		len = (l4[TCP_OFFSET] >> 4) * 4u;
-		return len < TCP_HDR || len > room ? 0 : inner->l4 + len;
+		return len < TCP_HDR_MIN || len > room ? 0 : inner->l4 + len;
 	}
 	return room < len || load_be16(l4 + UDP_LENGTH) != room ? 0 : inner->l4 + len;
 }

@@ -6,10 +6,11 @@
 #include "lib/cksum.h"
 #include "lib/gso.h"
 #include "lib/packet.h"
+#include "lib/tcphdr.h"
 
 #include <netinet/in.h>
 
-/* Offsets of fields in their headers: RFC 791, RFC 8200, RFC 9293, RFC 768. */
+/* Offsets of fields in their headers: RFC 791, RFC 8200, RFC 768. */
 enum {
 	IPV4_TOTAL_LEN = 2,
 	IPV4_ID = 4,
@@ -24,25 +25,9 @@ enum {
 	IPV6_ADDRS = 8,
 	IPV6_HDR = 40,
 
-	TCP_SEQ = 4,
-	TCP_ACK_SEQ = 8,
-	TCP_OFFSET = 12, /* of the data, in the high half */
-	TCP_FLAGS = 13,
-	TCP_WINDOW = 14,
-	TCP_CHECK = 16,
-	TCP_URGENT = 18, /* then the options */
-	TCP_HDR = 20,
-
 	UDP_LENGTH = 4,
 	UDP_CHECK = 6,
 	UDP_HDR = 8,
-};
-
-enum {
-	TCP_FIN = 0x01,
-	TCP_PSH = 0x08,
-	TCP_ACK = 0x10,
-	TCP_CWR = 0x80,
 };
 
 /* Where in the TCP or UDP header that @p speaks of its checksum stands. */

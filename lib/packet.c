@@ -2,6 +2,8 @@
 /* packet.c - find the layers of a frame, reading nothing beyond its end */
 #include "lib/packet.h"
 
+#include "lib/tcphdr.h"
+
 #include <assert.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
@@ -28,7 +30,6 @@
 #define IPV6_EXT_HDRS 8
 #define IPV6_EXT_MAX  2048 /* length octet 255: (255 + 1) * 8 */
 
-#define TCP_HDR_LEN 20
 #define UDP_HDR_LEN 8
 
 static_assert(ETH_HDR_LEN + VLANS_MAX * VLAN_TAG_LEN + IPV6_HDR_LEN + IPV6_EXT_HDRS * IPV6_EXT_MAX +
@@ -270,11 +271,11 @@ static enum packet_error parse_transport(struct cursor *c, struct packet *p)
 
 	switch (p->proto) {
 	case IPPROTO_TCP:
-		tcp = cursor_take(c, TCP_HDR_LEN);
+		tcp = cursor_take(c, TCP_HDR_MIN);
 		if (!tcp)
 			return PACKET_L4_CUT;
-		doff = (size_t)(tcp[12] >> 4) * 4;
-		if (doff < TCP_HDR_LEN || !cursor_skip(c, doff - TCP_HDR_LEN))
+		doff = (size_t)(tcp[TCP_OFFSET] >> 4) * 4;
+		if (doff < TCP_HDR_MIN || !cursor_skip(c, doff - TCP_HDR_MIN))
 			return PACKET_L4_CUT;
 		break;
 	case IPPROTO_UDP:

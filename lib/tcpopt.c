@@ -14,7 +14,7 @@
  */
 bool tcpopt_begin(struct tcpopt_iter *it, const uint8_t *tcp, size_t len)
 {
-	size_t header = len < TCP_HDR_MIN ? 0 : (size_t)(tcp[12] >> 4) * 4;
+	size_t header = len < TCP_HDR_MIN ? 0 : (size_t)(tcp[TCP_OFFSET] >> 4) * 4;
 
 	*it = (struct tcpopt_iter){.tcp = tcp, .pos = TCP_HDR_MIN, .end = TCP_HDR_MIN};
 	if (header < TCP_HDR_MIN || header > len) {

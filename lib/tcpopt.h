@@ -3,6 +3,8 @@
 #ifndef LIB_TCPOPT_H
 #define LIB_TCPOPT_H
 
+#include "lib/tcphdr.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +21,6 @@ enum {
 	TCPOPT_KIND_AO = 29,
 };
 
-#define TCP_HDR_MIN    20
 #define TCPOPT_MAX     40 /* option bytes a header can hold: data offset 15 less 20 */
 #define TCP_WSCALE_MAX 14 /* RFC 7323 section 2.3 */
 

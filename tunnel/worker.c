@@ -25,6 +25,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/tcphdr.h"
 #include "tunnel/mtu.h"
 
 #include <stdatomic.h>
@@ -39,9 +40,6 @@
 			 */
 
 #define IPV6_MTU_MIN 1280
-
-#define TCP_FLAGS 13 /* of the header */
-#define TCP_SYN	  0x02
 
 #define ETHERTYPE_MAC_CONTROL 0x8808 /* pause frames, IEEE 802.3 annex 31 */
 
