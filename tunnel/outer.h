@@ -66,10 +66,6 @@ struct outer_ops {
 	bool (*is_own)(const struct tunnel *t, const struct frame *f, const struct packet *p);
 	/* Called every TICK: probes. NULL: nothing to do. */
 	void (*tick)(struct outer *o);
-	/* The tunnel interface came back with another index. */
-	int (*rebind)(struct outer *o, struct err *e);
-	/* Packets the kernel dropped because we did not read them in time. */
-	uint64_t (*kernel_drops)(const struct outer *o);
 };
 
 #define OUTER_TICK_NS (50 * 1000000ull)
@@ -77,6 +73,8 @@ struct outer_ops {
 extern const struct outer_ops outer_capsulator, outer_sealed;
 
 const struct outer_ops *outer_find(int kind);
+int outer_rebind(struct outer *o, struct err *e);
+uint64_t outer_kernel_drops(const struct outer *o);
 enum drop outer_drop_reason(int error);
 
 #endif

@@ -44,15 +44,6 @@ static struct capsulator *of(struct outer *o)
 	return (struct capsulator *)o;
 }
 
-static int capsulator_rebind(struct outer *o, struct err *e)
-{
-	const char *ifname = o->tunnel->conf->interface;
-
-	if (sock_bind_device(o->fds[0], ifname))
-		return err_set(e, errno, "binding to %s: %s", ifname, strerror(errno));
-	return 0;
-}
-
 static void capsulator_close(struct outer *o)
 {
 	if (o->fds[0] >= 0)
@@ -81,7 +72,7 @@ static struct outer *capsulator_open(struct tunnel *t, unsigned worker, struct c
 	/* Path MTU discovery would set DF and refuse what the original program fragments. */
 	sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
 	sock_large_buffers(fd);
-	if (capsulator_rebind(&p->outer, e)) {
+	if (outer_rebind(&p->outer, e)) {
 		capsulator_close(&p->outer);
 		return NULL;
 	}
@@ -247,11 +238,6 @@ static bool capsulator_is_own(const struct tunnel *t, const struct frame *f, con
 	return false;
 }
 
-static uint64_t capsulator_kernel_drops(const struct outer *o)
-{
-	return sock_overruns(o->fds[0]);
-}
-
 const struct outer_ops outer_capsulator = {
 	.name = "capsulator",
 	.plain_text = true,
@@ -263,6 +249,4 @@ const struct outer_ops outer_capsulator = {
 	.send = capsulator_send,
 	.flush = capsulator_flush,
 	.is_own = capsulator_is_own,
-	.rebind = capsulator_rebind,
-	.kernel_drops = capsulator_kernel_drops,
 };

@@ -145,22 +145,6 @@ fail:
 	return NULL;
 }
 
-static int sealed_rebind(struct outer *o, struct err *e)
-{
-	unsigned i;
-
-	for (i = 0; i < OUTER_SOCKETS; i++)
-		if (sock_bind_device(o->fds[i], o->tunnel->conf->interface))
-			return err_set(e, errno, "binding to %s: %s", o->tunnel->conf->interface,
-				       strerror(errno));
-	return 0;
-}
-
-static uint64_t sealed_kernel_drops(const struct outer *o)
-{
-	return sock_overruns(o->fds[SOCKET_LISTEN]) + sock_overruns(o->fds[SOCKET_OUT]);
-}
-
 /* Whether a host is one where a peer is known to be. */
 static bool is_peers_host(const struct tunnel *t, const struct endpoint *e)
 {
@@ -232,6 +216,4 @@ const struct outer_ops outer_sealed = {
 	.flush = sealed_flush,
 	.tick = sealed_tick,
 	.is_own = sealed_is_own,
-	.rebind = sealed_rebind,
-	.kernel_drops = sealed_kernel_drops,
 };

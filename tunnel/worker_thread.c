@@ -25,8 +25,8 @@ static void copy_overruns(void *ctx)
 		atomic_store_explicit(&w->counters.port_overruns[i],
 				      port_queue_kernel_drops(&w->ports[i].queue),
 				      memory_order_relaxed);
-	atomic_store_explicit(&w->counters.outer_overruns,
-			      w->tunnel->outer_ops->kernel_drops(w->outer), memory_order_relaxed);
+	atomic_store_explicit(&w->counters.outer_overruns, outer_kernel_drops(w->outer),
+			      memory_order_relaxed);
 }
 
 static void outer_tick(void *ctx)
@@ -211,7 +211,7 @@ static void rebind_outer(void *arg)
 	struct worker *w = arg;
 	struct err e;
 
-	if (w->tunnel->outer_ops->rebind(w->outer, &e))
+	if (outer_rebind(w->outer, &e))
 		log_warning("%s", e.text);
 }
 
