@@ -12,6 +12,7 @@
  *	   length (2), and an octet of its headers to change (place, xor). Any
  *	   other frame: length (2) and bytes. Lengths are big-endian.
  */
+#include "tests/fuzz/input.h"
 #include "tests/fuzz/must.h"
 #include "tests/unit/gso_frames.h"
 
@@ -163,26 +164,11 @@ static void split(const struct frame *f, unsigned flags)
 	check_batch(kept);
 }
 
-/* Bytes of the input that are left. */
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static unsigned take(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->at++;
-}
-
 static struct frame take_frame(struct input *in)
 {
-	size_t len = take(in) * 256;
+	size_t len = input_take16(in);
 	struct frame f;
 
-	len += take(in);
 	if (len > in->left)
 		len = in->left;
 	f = frame_of_bytes(in->at, len);
@@ -194,8 +180,8 @@ static struct frame take_frame(struct input *in)
 /* The frame that would follow @f in its flow, with other payload. */
 static struct frame take_heir(struct input *in, const struct frame *f)
 {
-	size_t len = (take(in) * 256 + take(in)) % 2048;
-	unsigned place = take(in), change = take(in);
+	size_t len = input_take16(in) % 2048;
+	unsigned place = input_take(in), change = input_take(in);
 	static struct pkt k;
 	struct packet p;
 
@@ -257,11 +243,11 @@ static void merge(struct input in)
 	uint32_t n = 0;
 
 	while (in.left && n < FRAMES_MAX) {
-		unsigned how = take(&in), back = 0;
+		unsigned how = input_take(&in), back = 0;
 		struct frame *f = &frames[n];
 
 		if (how & 4 && n)
-			back = take(&in) % n + 1;
+			back = input_take(&in) % n + 1;
 		*f = back ? take_heir(&in, &frames[n - back]) : take_frame(&in);
 		f->key = how >> 3 & 1;
 		sum_up(f, how & 3);

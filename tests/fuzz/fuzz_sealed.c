@@ -13,6 +13,7 @@
  * is sealed here is its header and payload, without room for the tag; its
  * version and session are made right.
  */
+#include "tests/fuzz/input.h"
 #include "tests/fuzz/must.h"
 #include "tunnel/sealed.h"
 #include "tunnel/tunnel.h"
@@ -145,32 +146,11 @@ static bool authentic(const uint8_t *at, uint32_t len)
 				 copy + SEALED_HDR_LEN, len - SEALED_HDR_LEN);
 }
 
-/* Bytes of the input that are left. */
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static unsigned take(struct input *in)
-{
-	if (!in->left)
-		return 0;
-	in->left--;
-	return *in->at++;
-}
-
-static uint32_t take16(struct input *in)
-{
-	uint32_t high = take(in) << 8;
-
-	return high | take(in);
-}
-
 /* Fills one message of the batch. Returns how many authentic datagrams are in it. */
 static unsigned take_message(struct input *in, unsigned i, uint32_t *datagrams)
 {
-	unsigned how = take(in), found = 0;
-	uint32_t size = how & 16 ? take16(in) : 0, len = take16(in), put = 0, at, n;
+	unsigned how = input_take(in), found = 0;
+	uint32_t size = how & 16 ? input_take16(in) : 0, len = input_take16(in), put = 0, at, n;
 	struct msghdr *m = &batch->msgs[i].msg_hdr;
 	struct sockaddr_in6 *from = (struct sockaddr_in6 *)&batch->names[i];
 	uint8_t *slot = batch_slot(batch, i);

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "packets.h"
+
 #include "tunnel/aead.h"
 
 #include <openssl/err.h>
@@ -96,18 +98,6 @@ static void with_each(void (*test)(struct user *u))
 		}
 }
 
-static size_t unhex(const char *hex, uint8_t *out)
-{
-	unsigned byte;
-	size_t n;
-
-	for (n = 0; hex[2 * n]; n++) {
-		assert_int_equal(sscanf(hex + 2 * n, "%2x", &byte), 1);
-		out[n] = (uint8_t)byte;
-	}
-	return n;
-}
-
 struct vector {
 	const char *what;
 	enum aead_cipher cipher;
@@ -152,12 +142,13 @@ static const struct vector vectors[] = {
 static void check_vector(const struct aead_engine *engine, const struct vector *v)
 {
 	uint8_t k[AEAD_KEY_LEN], n[AEAD_IV_LEN], ad[32], p[128], c[144], out[144];
-	size_t ad_len = unhex(v->aad, ad), p_len = unhex(v->plain, p), c_len = unhex(v->sealed, c);
+	size_t ad_len = pkt_hex(ad, sizeof(ad), v->aad), p_len = pkt_hex(p, sizeof(p), v->plain),
+	       c_len = pkt_hex(c, sizeof(c), v->sealed);
 	struct iovec in = {p, p_len};
 	struct aead *a;
 
-	assert_int_equal(unhex(v->key, k), sizeof(k));
-	assert_int_equal(unhex(v->nonce, n), sizeof(n));
+	assert_int_equal(pkt_hex(k, sizeof(k), v->key), sizeof(k));
+	assert_int_equal(pkt_hex(n, sizeof(n), v->nonce), sizeof(n));
 	assert_int_equal(c_len, p_len + AEAD_TAG_LEN);
 	a = engine->create(v->cipher, k);
 	assert_non_null(a);
@@ -482,8 +473,8 @@ static void assert_nonce(const char *iv, uint64_t counter, const char *want)
 {
 	uint8_t i[AEAD_IV_LEN], w[AEAD_IV_LEN], n[AEAD_IV_LEN];
 
-	unhex(iv, i);
-	unhex(want, w);
+	pkt_hex(i, sizeof(i), iv);
+	pkt_hex(w, sizeof(w), want);
 	aead_nonce(n, i, counter);
 	assert_memory_equal(n, w, sizeof(n));
 }

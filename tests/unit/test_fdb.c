@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "rcu.h"
+
 #include "tunnel/fdb.h"
 
 #include <pthread.h>
@@ -56,18 +58,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	fdb_free(f);
-	return 0;
-}
-
-static int register_thread(void **state)
-{
-	rcu_register_thread();
-	return 0;
-}
-
-static int unregister_thread(void **state)
-{
-	rcu_unregister_thread();
 	return 0;
 }
 
@@ -517,5 +507,5 @@ int main(void)
 		test(threads_learn_look_up_and_age_without_a_wrong_answer),
 	};
 
-	return cmocka_run_group_tests(tests, register_thread, unregister_thread);
+	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
 }

@@ -503,22 +503,30 @@ static void a_checksum_field_beyond_the_frame_is_refused(void **state)
 	free(f.data);
 }
 
-/* RFC 4302: the integrity value is over the segment; no segment could be given one. */
-static void super_frames_under_ah_are_unsupported(void **state)
+/* TCP behind an extension header of @len bytes. */
+static struct frame super_frame_behind(unsigned next, unsigned len)
 {
 	static struct pkt k;
 	struct frame f;
-	struct gso_split split;
 
 	pkt_begin(&k);
 	pkt_ipv6(&k);
-	pkt_ext(&k, 51, 24);
+	pkt_ext(&k, next, len);
 	pkt_tcp(&k, PKT_ACK, NULL, 0);
 	pkt_pattern(&k, 3000);
 	pkt_finish(&k);
 	f = frame_of_bytes(k.data, k.len);
 	f.vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
 	f.vnet.gso_size = 1000;
+	return f;
+}
+
+/* RFC 4302: the integrity value is over the segment; no segment could be given one. */
+static void super_frames_under_ah_are_unsupported(void **state)
+{
+	struct frame f = super_frame_behind(51, 24);
+	struct gso_split split;
+
 	assert_int_equal(gso_split_begin(&split, &f, 0), GSO_UNSUPPORTED);
 	free(f.data);
 }
@@ -526,19 +534,9 @@ static void super_frames_under_ah_are_unsupported(void **state)
 /* Extension headers of 200 bytes and a TCP header of 60 are more than is copied. */
 static void super_frames_with_longer_headers_than_the_limit_are_refused(void **state)
 {
-	static struct pkt k;
-	struct frame f;
+	struct frame f = super_frame_behind(60, 200);
 	struct gso_split split;
 
-	pkt_begin(&k);
-	pkt_ipv6(&k);
-	pkt_ext(&k, 60, 200);
-	pkt_tcp(&k, PKT_ACK, NULL, 0);
-	pkt_pattern(&k, 3000);
-	pkt_finish(&k);
-	f = frame_of_bytes(k.data, k.len);
-	f.vnet.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
-	f.vnet.gso_size = 1000;
 	assert_int_equal(gso_split_begin(&split, &f, 0), GSO_MALFORMED);
 	free(f.data);
 }

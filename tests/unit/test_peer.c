@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "rcu.h"
+
 #include "tunnel/peer.h"
 
 #include <stdio.h>
@@ -27,18 +29,6 @@ static int teardown(void **state)
 {
 	rcu_barrier();
 	peer_release(&p);
-	return 0;
-}
-
-static int register_thread(void **state)
-{
-	rcu_register_thread();
-	return 0;
-}
-
-static int unregister_thread(void **state)
-{
-	rcu_unregister_thread();
 	return 0;
 }
 
@@ -282,5 +272,5 @@ int main(void)
 		with_peer(a_new_session_forgets_counts_and_none_forgets_echoes_too),
 	};
 
-	return cmocka_run_group_tests(tests, register_thread, unregister_thread);
+	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
 }

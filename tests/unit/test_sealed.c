@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "packets.h"
+
 #include "lib/cksum.h"
 #include "lib/clock.h"
 #include "tunnel/sealed.h"
@@ -49,18 +51,6 @@ static struct batch *batch;
 static uint8_t keys[WORKERS][SESSION_KEY_BYTES], golden[100], arp[60];
 static size_t golden_len, arp_len;
 
-static size_t unhex(const char *hex, uint8_t *out)
-{
-	unsigned byte;
-	size_t n;
-
-	for (n = 0; hex[2 * n]; n++) {
-		assert_int_equal(sscanf(hex + 2 * n, "%2x", &byte), 1);
-		out[n] = (uint8_t)byte;
-	}
-	return n;
-}
-
 /* The far and the near end in one: what is sent here may be received here. */
 static void begin(enum aead_cipher cipher)
 {
@@ -71,8 +61,8 @@ static void begin(enum aead_cipher cipher)
 
 	for (i = 0; i < SESSION_KEY_BYTES; i++)
 		keys[0][i] = keys[1][i] = (uint8_t)(i < AEAD_KEY_LEN ? i : 0x40 + i - AEAD_KEY_LEN);
-	golden_len = unhex(golden_hex[cipher], golden);
-	arp_len = unhex(arp_hex, arp);
+	golden_len = pkt_hex(golden, sizeof(golden), golden_hex[cipher]);
+	arp_len = pkt_hex(arp, sizeof(arp), arp_hex);
 	memset(&counters, 0, sizeof(counters));
 	t = (struct tunnel){.conf = &conf,
 			    .interface_mtu = 1500,
@@ -424,7 +414,8 @@ static void these_fragments_are_opened_to_the_frame(void **state)
 	unsigned i;
 
 	for (i = 0; i < 2; i++)
-		assert_int_equal(unhex(fragments_hex[i], datagrams[i]), sizeof(datagrams[i]));
+		assert_int_equal(pkt_hex(datagrams[i], sizeof(datagrams[i]), fragments_hex[i]),
+				 sizeof(datagrams[i]));
 	receive(datagrams[1], sizeof(datagrams[1]), 40000);
 	assert_int_equal(batch->n, 0);
 	receive(datagrams[0], sizeof(datagrams[0]), 40000);

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "rcu.h"
+
 #include "tunnel/session.h"
 
 #include <stdlib.h>
@@ -50,19 +52,6 @@ static int setup(void **state)
 	for (i = 0; i < WORKERS; i++)
 		for (j = 0; j < SESSION_KEY_BYTES; j++)
 			keys[i][j] = (uint8_t)(i << 6 | j);
-	return 0;
-}
-
-static int register_thread(void **state)
-{
-	rcu_register_thread();
-	return 0;
-}
-
-static int unregister_thread(void **state)
-{
-	rcu_barrier();
-	rcu_unregister_thread();
 	return 0;
 }
 
@@ -262,5 +251,5 @@ int main(void)
 		cmocka_unit_test_setup(only_the_newest_old_sessions_of_a_peer_are_kept, setup),
 	};
 
-	return cmocka_run_group_tests(tests, register_thread, unregister_thread);
+	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
 }
