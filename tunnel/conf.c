@@ -374,6 +374,10 @@ static const struct opt tunnel_table[] = {
 	{"dead-after", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "3s",
 	 .offset = CONF(dead_after_ns), .min = 1000000000ull, .max = 600000000000ull,
 	 .help = "sealed: a peer is down when no probe came back for TIME"},
+	{"rate", 0, .type = OPT_RATE, .arg = "RATE", .offset = CONF(rate_bps), .min = RATE_MIN,
+	 .max = RATE_MAX,
+	 .help = "what the path to each far end may carry, e.g. 90mbit: frames and streams are paced to it "
+		 "together and flows take turns, so that no queue grows in the path; default: not paced"},
 	{"outage", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "30s", .offset = CONF(outage_ns),
 	 .min = 2000000000ull, .max = 3600000000000ull,
 	 .help = "accel: a peer or host that is silent for TIME is given up, its connections are reset"},
@@ -438,6 +442,8 @@ static const struct opt port_table[] = {
 static const struct opt peer_table[] = {
 	{"trust", .type = OPT_CALL, .call = call_peer_trust},
 	{"address", .type = OPT_STRING, .offset = offsetof(struct conf_peer, address)},
+	{"rate", .type = OPT_RATE, .offset = offsetof(struct conf_peer, rate_bps), .min = RATE_MIN,
+	 .max = RATE_MAX},
 	{0},
 };
 
@@ -564,6 +570,15 @@ static void inherit_tags(struct conf *c)
 	}
 }
 
+static void inherit_rates(struct conf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_peers; i++)
+		if (!c->peers[i].rate_bps)
+			c->peers[i].rate_bps = c->rate_bps;
+}
+
 /* What no single value can tell: what is missing, and what does not go together. */
 static int validate(const struct conf *c, struct err *e)
 {
@@ -678,6 +693,7 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 	if (ret)
 		return ret;
 	inherit_tags(c);
+	inherit_rates(c);
 	if (!c->name)
 		c->name = c->interface ? c->interface : "";
 	return validate(c, e);

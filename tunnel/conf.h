@@ -19,6 +19,10 @@
 
 #define CONF_NAME_MAX 64
 
+/* Of the path to a peer, bits a second. */
+#define RATE_MIN 64000ull
+#define RATE_MAX 1000000000000ull
+
 /* MTU values below the smallest an IPv4 host must take (RFC 1122 3.3.3) help nobody. */
 #define MTU_MIN	 576
 #define MTU_MAX	 9216
@@ -68,6 +72,7 @@ struct conf_peer {
 	const char *address; /* host[:port][,…], tried in turn; NULL: it calls us */
 	bool has_trust;
 	struct fingerprint trust; /* what the peer is, whatever its address */
+	uint64_t rate_bps; /* what the path to it may carry; 0: not known, nothing is paced */
 };
 
 struct conf_tag {
@@ -96,6 +101,7 @@ struct conf {
 	uint64_t dead_after_ns;
 	uint64_t mtu_raise_ns;		      /* a larger path MTU is looked for after this */
 	int tos;			      /* enum conf_tos */
+	uint64_t rate_bps;		      /* of peers without their own */
 	uint64_t outage_ns;		      /* accel: silence is waited out this long */
 	const char *state;		      /* directory of what must outlive a crash */
 	const char *congestion;		      /* accel: of the streams */

@@ -264,6 +264,22 @@ static void a_file_says_what_the_command_line_can(void **state)
 	assert_int_equal(c.ports[1].mtu, 9000);
 }
 
+static void a_peer_has_the_tunnels_rate_or_its_own(void **state)
+{
+	assert_loads_file("[tunnel]\ninterface = eth0\nouter = capsulator\nrate = 90mbit\n"
+			  "[peer tokyo]\naddress = 192.0.2.1\n"
+			  "[peer osaka]\naddress = 192.0.2.2\nrate = 1gbit\n"
+			  "[port eth1]\ntag = 1\n", "");
+	assert_int_equal(c.peers[0].rate_bps, 90000000);
+	assert_int_equal(c.peers[1].rate_bps, 1000000000);
+	assert_loads(LEAST);
+	assert_int_equal(c.peers[0].rate_bps, 0);
+	assert_loads(LEAST " --rate 10mbit");
+	assert_int_equal(c.peers[0].rate_bps, 10000000);
+	assert_refuses(LEAST " --rate 10", "mbit");
+	assert_refuses(LEAST " --rate 1kbit", "64kbit");
+}
+
 static void a_tag_inherits_from_the_tunnel_wherever_that_stands(void **state)
 {
 	const struct conf_tag *t;
@@ -669,6 +685,7 @@ int main(void)
 		cmocka_unit_test(the_rest_of_the_options_are_read),
 		cmocka_unit_test(mtu_and_window_scale_can_be_off_or_automatic),
 		cmocka_unit_test(a_file_says_what_the_command_line_can),
+		cmocka_unit_test(a_peer_has_the_tunnels_rate_or_its_own),
 		cmocka_unit_test(a_tag_inherits_from_the_tunnel_wherever_that_stands),
 		cmocka_unit_test(a_tag_that_says_off_does_not_inherit),
 		cmocka_unit_test(an_option_beats_the_file),
