@@ -30,4 +30,16 @@ static inline uint64_t clock_real_ns(void)
 	return clock_read(CLOCK_REALTIME);
 }
 
+/* What so many bytes in so long a time, at least a nanosecond, are in bits a second. */
+static inline uint64_t clock_rate_bps(uint64_t bytes, uint64_t ns)
+{
+	return (uint64_t)((double)bytes * 8 * (double)NS_PER_S / (double)ns);
+}
+
+/* How many bytes that rate carries in so long a time. */
+static inline uint64_t clock_bytes_in(uint64_t bps, uint64_t ns)
+{
+	return (uint64_t)((double)bps / 8 * (double)ns / (double)NS_PER_S);
+}
+
 #endif

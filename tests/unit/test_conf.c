@@ -269,7 +269,8 @@ static void a_peer_has_the_tunnels_rate_or_its_own(void **state)
 	assert_loads_file("[tunnel]\ninterface = eth0\nouter = capsulator\nrate = 90mbit\n"
 			  "[peer tokyo]\naddress = 192.0.2.1\n"
 			  "[peer osaka]\naddress = 192.0.2.2\nrate = 1gbit\n"
-			  "[port eth1]\ntag = 1\n", "");
+			  "[port eth1]\ntag = 1\n",
+			  "");
 	assert_int_equal(c.peers[0].rate_bps, 90000000);
 	assert_int_equal(c.peers[1].rate_bps, 1000000000);
 	assert_loads(LEAST);
