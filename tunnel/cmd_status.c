@@ -7,6 +7,7 @@
 #include "lib/doc.h"
 #include "lib/log.h"
 #include "lib/opts.h"
+#include "lib/units.h"
 #include "tunnel/counters.h"
 
 #include <errno.h>
@@ -131,6 +132,19 @@ static void print_path(const json_t *p)
 	printf("\n");
 }
 
+static void print_pace(const json_t *p)
+{
+	const json_t *pace = json_object_get(p, "pace");
+	char rate[32], frames[32];
+
+	if (!json_is_object(pace))
+		return;
+	printf("  paced to %s, frames to %s; %lld bytes wait\n",
+	       units_format_rate(rate, sizeof(rate), (uint64_t)doc_number(pace, "rate_bps")),
+	       units_format_rate(frames, sizeof(frames), (uint64_t)doc_number(pace, "frames_bps")),
+	       doc_number(pace, "waiting_bytes"));
+}
+
 static void print_peers(const json_t *doc)
 {
 	const json_t *heard;
@@ -151,6 +165,7 @@ static void print_peers(const json_t *doc)
 		       doc_number(p, "macs"));
 		print_traffic(p);
 		print_path(p);
+		print_pace(p);
 	}
 }
 

@@ -32,6 +32,7 @@
 	X(port_full, "border port's transmit queue is full")                                      \
 	X(port_error, "border port refused the frame")                                            \
 	/* as packets leave for a peer */                                                         \
+	X(pace_full, "more waits for the peer's rate than may")                                   \
 	X(outer_full, "socket's transmit buffer is full")                                         \
 	X(outer_unreachable, "no route to the peer, or its link is down")                         \
 	X(outer_too_big, "packet longer than IP can carry")                                       \

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct paced;
+
 /* Which of a worker's two sockets sends and receives. */
 enum { SOCKET_LISTEN, SOCKET_OUT };
 
@@ -70,6 +72,7 @@ struct peer {
 	_Atomic bool gso_off;		/* UDP_SEGMENT failed towards this peer */
 	_Atomic uint32_t inner_mtu;	/* largest inner packet that is sent to it in one piece */
 	_Atomic uint32_t mtu_back;	/* …and by it to us, as it says; 0: not known */
+	struct paced *paced;		/* frames that wait for its rate; NULL: it has none */
 	struct path paths[WORKERS_MAX]; /* by our worker */
 };
 

@@ -2,6 +2,7 @@
 /* status.c - what a tunnel tells of itself (schema in doc/status.md) */
 #include "lib/clock.h"
 #include "tunnel/control.h"
+#include "tunnel/paced.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/worker.h"
 
@@ -71,6 +72,19 @@ static json_t *peer_tags(const struct tunnel *t, const struct peer *p)
 	return all;
 }
 
+/* What a peer's rate is, and what waits for it. */
+static json_t *pace(struct paced *q)
+{
+	const struct pace *p;
+
+	if (!q)
+		return json_null();
+	p = &q->pace;
+	return json_pack("{s:I, s:I, s:I, s:I}", "rate_bps", (json_int_t)p->full_bps, "frames_bps",
+			 (json_int_t)atomic_load(&p->bps), "sent_bytes", count(&p->sent),
+			 "waiting_bytes", (json_int_t)paced_waiting(q));
+}
+
 static json_t *peers(const struct tunnel *t, const struct counters *c, uint64_t now)
 {
 	json_t *all = json_array(), *heard, *extra;
@@ -88,13 +102,13 @@ static json_t *peers(const struct tunnel *t, const struct counters *c, uint64_t 
 								  sizeof(address))));
 		heard = at ? json_real((double)(now > at ? now - at : 0) / NS_PER_S) : json_null();
 		json_array_append_new(all, extra);
-		json_object_update_new(extra,
-				       json_pack("{s:s, s:I, s:o, s:I, s:o, s:o, s:o}", "name",
-						 p->conf->name, "inner_mtu",
-						 (json_int_t)p->inner_mtu, "tags", peer_tags(t, p),
-						 "macs", (json_int_t)fdb_count(t->fdb, fdb_peer(i)),
-						 "heard_s", heard, "in", traffic(&c->peers[i].in),
-						 "out", traffic(&c->peers[i].out)));
+		json_object_update_new(
+			extra,
+			json_pack("{s:s, s:I, s:o, s:I, s:o, s:o, s:o, s:o}", "name", p->conf->name,
+				  "inner_mtu", (json_int_t)p->inner_mtu, "tags", peer_tags(t, p),
+				  "macs", (json_int_t)fdb_count(t->fdb, fdb_peer(i)), "heard_s",
+				  heard, "in", traffic(&c->peers[i].in), "out",
+				  traffic(&c->peers[i].out), "pace", pace(p->paced)));
 	}
 	return all;
 }

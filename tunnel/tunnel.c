@@ -22,6 +22,7 @@
 #include "lib/processors.h"
 #include "tunnel/control.h"
 #include "tunnel/mtu.h"
+#include "tunnel/paced.h"
 #include "tunnel/privileges.h"
 #include "tunnel/worker.h"
 
@@ -103,6 +104,12 @@ static int init_peers(struct tunnel *t, struct err *e)
 		if (peer_init(p, &t->conf->peers[i], i))
 			return err_set(e, ENOMEM, "out of memory");
 		t->n_peers++;
+		if (p->conf->rate_bps) {
+			p->paced = paced_new(t, i, p->conf->rate_bps);
+			if (!p->paced)
+				return err_set(e, ENOMEM, "out of memory");
+			t->paced |= 1ull << i;
+		}
 		ret = t->conf->outer == CONF_OUTER_CAPSULATOR ? resolve(p, e)
 							      : resolve_all(p->conf->address, e);
 		if (ret)
@@ -231,8 +238,10 @@ int tunnel_check(const struct conf *conf, struct err *e)
 					      conf->peers[i].name);
 		identity_free(&id);
 	}
-	for (i = 0; i < t->n_peers; i++)
+	for (i = 0; i < t->n_peers; i++) {
+		paced_free(t->peers[i].paced);
 		peer_release(&t->peers[i]);
+	}
 	free(t);
 	return ret;
 }
@@ -523,6 +532,9 @@ static void tear_down(struct tunnel *t)
 	unsigned i;
 
 	accelerate_stop(t);
+	/* All first: they call upon one another. */
+	for (i = 0; i < t->n_workers; i++)
+		worker_stop(t->workers[i]);
 	for (i = 0; i < t->n_workers; i++)
 		worker_free(t->workers[i]);
 	if (t->control)

@@ -45,6 +45,7 @@ struct tunnel {
 	unsigned n_ports;
 	struct peer peers[PEERS_MAX];
 	unsigned n_peers;
+	uint64_t paced;		     /* set of those that have a rate */
 	uint64_t tags_of[PEERS_MAX]; /* what each peer may be bridged with, by configuration */
 	struct endpoint listen;	     /* sealed: UDP and TCP */
 	int listen_family;

@@ -9,6 +9,7 @@
  *	             learn source           merge consecutive segments
  *	             find destinations      per super-frame: learn, find destinations
  *	             to ports and peers     to ports
+ *	             (or wait: paced.c)
  *	  flush                             flush
  *
  * TCP of accelerated tags leaves that way after learning, for accel's TAPs,
@@ -27,6 +28,7 @@
 #include "lib/log.h"
 #include "lib/tcphdr.h"
 #include "tunnel/mtu.h"
+#include "tunnel/paced.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -372,6 +374,7 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	if (d.peers) {
 		clamp_out(w, port, d.peers, f, &p);
 		d.peers = watch_size(w, port, d.peers, f, &p, frames);
+		d.peers = paced_hold(w->outer, port->tag, d.peers, f, &p, frames);
 		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, &p);
 	}
 	if (d.ports) {

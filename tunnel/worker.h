@@ -13,6 +13,7 @@ struct worker;
 
 struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e);
 int worker_start(struct worker *w, struct err *e);
+void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
 const struct counters *worker_counters(const struct worker *w);
 bool worker_pulse(struct worker *w);

@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "tunnel/paced.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -93,6 +94,9 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 		if (end->io.fd >= 0)
 			loop_add(w->loop, &end->io, EPOLLIN);
 	}
+	for (i = 0; i < t->n_peers; i++)
+		if (t->peers[i].paced && i % t->n_workers == index)
+			paced_owned_by(t->peers[i].paced, w->outer, w->loop);
 	open_taps(w);
 	w->outer_timer = (struct loop_timer){.expired = outer_tick, .ctx = w};
 	if (t->outer_ops->tick)
@@ -136,17 +140,23 @@ static void free_taps(struct worker *w)
 	}
 }
 
-/* Stops a worker and closes what it has. */
+/* Ends a worker's thread. NULL is allowed. */
+void worker_stop(struct worker *w)
+{
+	if (!w || !w->running)
+		return;
+	loop_stop(w->loop);
+	pthread_join(w->thread, NULL);
+	w->running = false;
+}
+
+/* Closes what a worker has. It is stopped, and so are those that call upon it. NULL is allowed. */
 void worker_free(struct worker *w)
 {
 	unsigned i;
 
 	if (!w)
 		return;
-	if (w->running) {
-		loop_stop(w->loop);
-		pthread_join(w->thread, NULL);
-	}
 	for (i = 0; w->ports && i < w->tunnel->n_ports; i++)
 		if (w->ports[i].worker)
 			port_queue_close(&w->ports[i].queue);
