@@ -169,6 +169,7 @@ static void *run(void *arg)
 		return NULL;
 	rcu_register_thread();
 	memory_open(a);
+	share_start(a);
 	loop_run(a->loop);
 	rcu_unregister_thread();
 	return NULL;

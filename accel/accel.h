@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ACCEL_TAGS_MAX 64
+#define ACCEL_TAGS_MAX	64
+#define ACCEL_PEERS_MAX 64
 
 struct accel;
 struct batch;
@@ -57,9 +58,10 @@ struct accel_conf {
 	const char *state;		       /* directory of the journal */
 	struct accel_tag tags[ACCEL_TAGS_MAX]; /* by index */
 	unsigned n_tags, n_peers, n_workers;
-	unsigned without;	/* STACK_WITHOUT_… */
-	uint64_t outage_ns;	/* silence is waited out this long */
-	const char *congestion; /* of streams; NULL: BBR where the kernel has it */
+	unsigned without;		    /* STACK_WITHOUT_… */
+	uint64_t outage_ns;		    /* silence is waited out this long */
+	const char *congestion;		    /* of streams; NULL: BBR where the kernel has it */
+	uint64_t rate_bps[ACCEL_PEERS_MAX]; /* what the path to a peer may carry; 0: not known */
 };
 
 /* What accel asks of the tunnel. Called on accel's thread, which is registered with liburcu. */
@@ -80,6 +82,9 @@ struct accel_host {
 	/* Run on the thread once it has set up what needs privileges. Returns 0 or -errno. */
 	int (*drop_privileges)(void *ctx, struct err *e);
 	const char *(*peer_name)(void *ctx, unsigned peer);
+	/* Streams to a peer that has a rate sent so much lately, on the wire. Returns what they
+	 * may. */
+	uint64_t (*share)(void *ctx, unsigned peer, uint64_t sent_bps);
 };
 
 /* What is to be done with a frame. */

@@ -15,8 +15,6 @@
 
 #include <semaphore.h>
 
-#define ACCEL_PEERS_MAX 64
-
 /* How long stragglers of an ended connection are answered, and a bypass outlives its close. */
 #define LINGER_MS 60000
 /* A bridged connection that is silent is forgotten: no SYN is repeated that late (RFC 6298, six
@@ -111,8 +109,12 @@ struct stream {
 	uint8_t *out;
 	uint32_t out_len, out_pos;
 	uint64_t born_ns, closing_ns;
-	uint64_t flows;	   /* it has served */
-	uint32_t instance; /* of the peer's process; 0: not known yet */
+	uint64_t flows;	       /* it has served */
+	uint64_t wrote;	       /* bytes, before TLS */
+	uint64_t wrote_before; /* at the last look of share.c */
+	uint64_t paced;	       /* bytes a second; 0: as fast as it goes */
+	bool active;	       /* it wrote between the last two looks */
+	uint32_t instance;     /* of the peer's process; 0: not known yet */
 	struct stream *prev, *next, *next_pending;
 };
 
@@ -162,7 +164,8 @@ struct accel {
 	struct relay *pending_relays;
 	struct stream *pending_streams;
 	bool pending_posted;
-	struct loop_timer tick;
+	struct loop_timer tick, share_timer;
+	uint64_t shared_ns;
 	uint64_t swept_ns;
 	bool stopping;
 	uint8_t *scratch; /* what is read from streams */
@@ -247,5 +250,8 @@ void stream_read(struct stream *s);
 uint64_t stream_rtt_ns(const struct stream *s);
 void stream_refill(struct accel *a, unsigned peer);
 void stream_destroy(struct stream *s);
+
+/* share.c */
+void share_start(struct accel *a);
 
 #endif

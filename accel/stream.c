@@ -159,6 +159,7 @@ bool stream_flush(struct stream *s)
 		n = SSL_write(s->ssl, s->out + s->out_pos, (int)(s->out_len - s->out_pos));
 		if (n > 0) {
 			s->out_pos += (uint32_t)n;
+			s->wrote += (uint32_t)n;
 			continue;
 		}
 		error = SSL_get_error(s->ssl, n);

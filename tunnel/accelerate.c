@@ -11,8 +11,10 @@
 #include "tunnel/accelerate.h"
 
 #include "accel/stack.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "tunnel/control.h"
+#include "tunnel/paced.h"
 #include "tunnel/privileges.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/worker.h"
@@ -110,6 +112,25 @@ static const char *peer_name(void *ctx, unsigned peer)
 	return t->peers[peer].conf->name;
 }
 
+/* Divides a peer's rate between frames and streams. */
+static uint64_t share(void *ctx, unsigned peer, uint64_t streams_bps)
+{
+	struct tunnel *t = ctx;
+	struct paced *q = t->peers[peer].paced;
+	struct pace *p = &q->pace;
+	struct accelerate_share *last = &t->accelerate.shares[peer];
+	uint64_t now = clock_ns(), sent = counter_get(&p->sent);
+	uint64_t wanted = sent - last->sent + paced_waiting(q), frames_bps = 0;
+	struct pace_shares shares;
+
+	if (last->at_ns && now > last->at_ns)
+		frames_bps = clock_rate_bps(wanted, now - last->at_ns);
+	*last = (struct accelerate_share){now, sent};
+	shares = pace_share(p->full_bps, frames_bps, streams_bps);
+	atomic_store(&p->bps, shares.frames_bps);
+	return shares.streams_bps;
+}
+
 static unsigned without(const struct conf *c)
 {
 	return (c->without & WITHOUT_SK_LOOKUP ? STACK_WITHOUT_SK_LOOKUP : 0) |
@@ -124,9 +145,9 @@ static unsigned without(const struct conf *c)
 void accelerate_init(struct tunnel *t)
 {
 	struct accelerate *a = &t->accelerate;
-	struct accel_host host = {t,	     place,	      agreed,
-				  connected, send_frame,      open_streams,
-				  add_queue, drop_privileges, peer_name};
+	struct accel_host host = {t,	      place,	    agreed,    connected,
+				  send_frame, open_streams, add_queue, drop_privileges,
+				  peer_name,  share};
 	struct accel_conf conf = {.name = t->conf->name,
 				  .state = t->conf->state,
 				  .n_tags = t->n_tags,
@@ -138,6 +159,8 @@ void accelerate_init(struct tunnel *t)
 	struct err e;
 	unsigned i;
 
+	for (i = 0; i < t->n_peers; i++)
+		conf.rate_bps[i] = t->peers[i].conf->rate_bps;
 	for (i = 0; i < t->n_tags; i++) {
 		const struct conf_tag *c = t->tags[i].conf;
 

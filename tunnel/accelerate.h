@@ -13,6 +13,11 @@
 
 struct tunnel;
 
+/* What a peer had been sent when its rate was last divided. */
+struct accelerate_share {
+	uint64_t at_ns, sent;
+};
+
 /* A tunnel's split TCP. */
 struct accelerate {
 	struct accel *accel;			 /* NULL: nothing is accelerated */
@@ -24,6 +29,7 @@ struct accelerate {
 		int fds[64];	     /* by worker */
 	} taps[ACCELERATE_TAPS_MAX]; /* those there were before the workers */
 	unsigned n_taps;
+	struct accelerate_share shares[ACCEL_PEERS_MAX]; /* accel's thread's */
 };
 
 void accelerate_init(struct tunnel *t);
