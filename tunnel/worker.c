@@ -525,17 +525,15 @@ static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
 		 &p);
 }
 
-/* A TAP of accel's can be read. @ctx: a struct tap_end. */
-void worker_tap_ready(void *ctx, uint32_t events)
+/* Sends on what a TAP of accel's has. Returns how many messages it had, at most a batch. */
+unsigned worker_from_tap(struct tap_end *end)
 {
-	struct tap_end *end = ctx;
 	struct worker *w = end->worker;
 	struct accel *a = w->tunnel->accelerate.accel;
 	struct gso_merged singles[BATCH_MESSAGES];
 	struct iovec iovs[BATCH_MESSAGES];
-	unsigned i, tag;
+	unsigned i, tag, n = accel_tap_receive(a, w->index, end->tap, w->port_batch);
 
-	accel_tap_receive(a, w->index, end->tap, w->port_batch);
 	batch_begins(w);
 	rcu_read_lock();
 	for (i = 0; i < w->port_batch->n; i++)
@@ -544,6 +542,13 @@ void worker_tap_ready(void *ctx, uint32_t events)
 	w->tunnel->outer_ops->flush(w->outer);
 	rcu_read_unlock();
 	flush_ports(w);
+	return n;
+}
+
+/* A TAP of accel's can be read. @ctx: a struct tap_end. */
+void worker_tap_ready(void *ctx, uint32_t events)
+{
+	worker_from_tap(ctx);
 }
 
 /* A frame for a worker to send. */
