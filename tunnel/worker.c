@@ -348,13 +348,30 @@ static bool is_accelerated(struct worker *w, struct port *port, struct frame *f,
 	return true;
 }
 
+/* Bridges a frame that came from a port, to peers and other ports. */
+static void bridge(struct worker *w, struct port *port, struct frame *f, const struct packet *p,
+		   uint32_t frames, struct gso_merged *single, struct iovec *iov)
+{
+	struct tag *tag = &w->tunnel->tags[port->tag];
+	struct destinations d = find_destinations(w, tag, fdb_port(port->index), f, p, frames);
+
+	if (d.peers) {
+		clamp_out(w, port, d.peers, f, p);
+		d.peers = watch_size(w, port, d.peers, f, p, frames);
+		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, p);
+	}
+	if (d.ports) {
+		make_single(single, iov, f, frames, p);
+		to_ports(w, d.ports, single, p);
+	}
+}
+
 /* Port to bridge: one frame, perhaps a super-frame. */
 static void from_port(struct worker *w, struct port *port, struct frame *f,
 		      struct gso_merged *single, struct iovec *iov)
 {
 	struct tag *tag = &w->tunnel->tags[port->tag];
 	struct traffic *in = &w->counters.ports[port->index].in;
-	struct destinations d;
 	struct packet p;
 	uint32_t frames;
 
@@ -368,16 +385,7 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	    !learn(w, tag, fdb_port(port->index), f, &p) ||
 	    is_accelerated(w, port, f, &p, single, iov))
 		return;
-	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
-	if (d.peers) {
-		clamp_out(w, port, d.peers, f, &p);
-		d.peers = watch_size(w, port, d.peers, f, &p, frames);
-		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, &p);
-	}
-	if (d.ports) {
-		make_single(single, iov, f, frames, &p);
-		to_ports(w, d.ports, single, &p);
-	}
+	bridge(w, port, f, &p, frames, single, iov);
 }
 
 static void flush_ports(struct worker *w)
@@ -560,16 +568,29 @@ struct parcel {
 	uint8_t bytes[];
 };
 
+/* A frame that accel had taken and gives back is bridged as if it came only now, clamped and
+ * flooded like any; what accel has made goes to the host that it is for. */
 static void send_parcel(void *arg)
 {
 	struct parcel *p = arg;
+	struct tunnel *t = p->worker->tunnel;
 	struct frame f = {.data = p->bytes, .len = p->len, .vnet = p->vnet};
 	struct gso_merged single;
+	struct packet packet;
+	struct fdb_key key;
 	struct iovec iov;
+	fdb_place from;
 
 	batch_begins(p->worker);
 	rcu_read_lock();
-	from_accel(p->worker, p->tag, &f, &single, &iov);
+	packet_parse(f.data, f.len, &packet);
+	key = key_of(&t->tags[p->tag], f.data + 6, &packet);
+	from = fdb_lookup(t->fdb, &key);
+	if (from != FDB_NOWHERE && !fdb_is_peer(from))
+		bridge(p->worker, &t->ports[fdb_index(from)], &f, &packet, wire_frames(&f, &packet),
+		       &single, &iov);
+	else
+		from_accel(p->worker, p->tag, &f, &single, &iov);
 	p->worker->tunnel->outer_ops->flush(p->worker->outer);
 	rcu_read_unlock();
 	flush_ports(p->worker);
