@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* Turns that were cut short go on, and what has ended is freed. */
 static void run_pending(void *arg)
@@ -153,6 +154,33 @@ static int set_up(struct accel *a, struct err *e)
 	return ret ? ret : a->host.drop_privileges(a->host.ctx, e);
 }
 
+/*
+ * How many connections may be relayed at once: each takes a descriptor for its
+ * host and one for its stream.
+ */
+static unsigned relays_max(unsigned n_peers)
+{
+	const uint64_t others = 128 + 8 * STREAMS_SPARE * (uint64_t)n_peers;
+	const uint64_t want = others + 2 * RELAYS_MAX;
+	struct rlimit l;
+	uint64_t n;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return RELAYS_MAX;
+	/* Programs that use select() are why it is low; this one does not. */
+	if (l.rlim_cur < want) {
+		l.rlim_cur = l.rlim_max < want ? l.rlim_max : want;
+		if (setrlimit(RLIMIT_NOFILE, &l) || getrlimit(RLIMIT_NOFILE, &l))
+			return 0;
+	}
+	n = l.rlim_cur < others ? 0 : (l.rlim_cur - others) / 2;
+	if (n < RELAYS_MAX)
+		log_info("accel: up to %llu connections at once, for want of file descriptors "
+			 "(limit %llu)",
+			 (unsigned long long)n, (unsigned long long)l.rlim_cur);
+	return n < RELAYS_MAX ? (unsigned)n : RELAYS_MAX;
+}
+
 static void *run(void *arg)
 {
 	struct accel *a = arg;
@@ -190,6 +218,7 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 		return NULL;
 	}
 	a->conf = *conf;
+	a->relays_max = relays_max(conf->n_peers);
 	a->host = *host;
 	sem_init(&a->ready, 0, 0);
 	a->stack = (struct stack){.n_workers = conf->n_workers,

@@ -158,7 +158,7 @@ struct accel {
 	_Atomic unsigned news;		      /* handed over and not yet seen */
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct relay *relays;
-	unsigned n_relays;
+	unsigned n_relays, relays_max;
 	struct stream *streams;
 	struct pool pools[ACCEL_PEERS_MAX];
 	struct relay *pending_relays;

@@ -12,7 +12,9 @@
  *
  * From HELD also: REFUSED ends it with RST or an ICMP error to the client; a
  * client that gives up, or whose SYN comes again while the far side waits for
- * the server, is CANCELLING until the far side says that nothing is left.
+ * the server, is CANCELLING until the far side says that nothing is left, or
+ * that the server has answered after all: then the CANCEL is void, and a
+ * client that still asks is ACCEPTING.
  *
  * In OPEN each direction ends by itself:
  *
@@ -79,9 +81,13 @@ static unsigned in_cancelling(struct life *l, enum life_event ev)
 	case LIFE_EV_refused:
 	case LIFE_EV_silent:
 	case LIFE_EV_unaccelerable: return end(l, then | LIFE_FREE_STREAM);
-	/* They crossed our CANCEL; the far side resets its server when it reads that. */
+	/* It crossed our CANCEL, which is void then: a server that has answered must not meet the
+	 * client's SYN a second time. */
 	case LIFE_EV_opened:
-	case LIFE_EV_peer_fin:
+		if (!l->bridge_after)
+			return end(l, LIFE_SEND_RESET | LIFE_FORGET | LIFE_CLOSE_STREAM);
+		l->phase = LIFE_ACCEPTING;
+		return LIFE_INJECT_SYN;
 	case LIFE_EV_syn_again: return 0;
 	case LIFE_EV_give_up: l->bridge_after = false; return 0;
 	case LIFE_EV_stream_lost: return end(l, LIFE_FORGET);
@@ -170,12 +176,13 @@ static unsigned in_open(struct life *l, enum life_event ev)
 	case LIFE_EV_peer_reset:
 		return end(l, (l->done_sent ? LIFE_CLOSE : LIFE_ABORT) | LIFE_CLOSE_STREAM);
 	case LIFE_EV_stream_lost: return end(l, l->done_sent ? LIFE_CLOSE : LIFE_ABORT);
-	case LIFE_EV_kill: return end(l, LIFE_SEND_RESET | LIFE_ABORT | LIFE_CLOSE_STREAM);
+	case LIFE_EV_kill:
+		return end(l, (l->done_sent ? LIFE_CLOSE : LIFE_ABORT) | LIFE_SEND_RESET |
+				      LIFE_CLOSE_STREAM);
 	case LIFE_EV_peer_cancel:
 		if (l->role == LIFE_NEAR)
 			return LIFE_BAD;
-		/* It crossed our OPENED: the server is reset, and the stream goes on. */
-		return end(l, LIFE_ABORT | LIFE_SEND_CANCELLED | LIFE_FREE_STREAM);
+		return 0; /* it crossed our OPENED, and is void */
 	case LIFE_EV_accept_timeout: return 0;
 	case LIFE_EV_syn_again:
 	case LIFE_EV_give_up: return 0;

@@ -243,8 +243,6 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 {
 	ssize_t n = 0;
 
-	if (r->life.phase == LIFE_CANCELLING)
-		return true;
 	if (r->life.peer_fin || r->owed + len > r->window ||
 	    (r->life.phase != LIFE_OPEN && r->life.phase != LIFE_ACCEPTING))
 		return false;

@@ -367,7 +367,7 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	if (!a->host.agreed(a->host.ctx, f->key.tag, (unsigned)peer))
 		return false;
 	*reason = ACCEL_REASON_limit;
-	if (a->n_relays >= RELAYS_MAX)
+	if (a->n_relays >= a->relays_max)
 		return false;
 	*reason = ACCEL_REASON_stack;
 	f->peer = (unsigned)peer;
@@ -506,7 +506,7 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	if (f)
 		memory_forget(a, f);
 	*why = REFUSE_local;
-	if (a->n_relays >= RELAYS_MAX || atomic_load(&a->flows.count) >= ENTRIES_MAX)
+	if (a->n_relays >= a->relays_max || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	/* Workers must not see it as diverted before it is complete. */
 	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms());

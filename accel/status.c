@@ -37,9 +37,10 @@ static json_t *leg(int fd)
 	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len))
 		return json_null();
 	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &name_len);
-	return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:s}", "rtt_ms",
+	return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:s}", "rtt_ms",
 			 i.tcpi_rtt / 1000.0, "mss", (json_int_t)i.tcpi_snd_mss, "window_bytes",
-			 (json_int_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss, "retransmits",
+			 (json_int_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss, "peer_window_bytes",
+			 (json_int_t)i.tcpi_snd_wnd, "retransmits",
 			 (json_int_t)i.tcpi_total_retrans, "unacked_bytes",
 			 (json_int_t)i.tcpi_unacked * i.tcpi_snd_mss, "delivery_rate_bps",
 			 (json_int_t)i.tcpi_delivery_rate * 8, "busy_s", i.tcpi_busy_time / 1e6,

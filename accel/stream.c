@@ -229,6 +229,10 @@ static void open_come(struct stream *s, const struct record *rec, const uint8_t 
 {
 	struct open_record o;
 
+	if (s->a->stopping) {
+		stream_break(s, "we are ending");
+		return;
+	}
 	if (s->we_open || s->state != STREAM_IDLE || s->relay || !s->heard || !s->instance ||
 	    rec->generation != s->generation + 1 || !open_parse(payload, &o)) {
 		protocol_error(s);

@@ -3,6 +3,8 @@
 #ifndef LIB_SOCK_H
 #define LIB_SOCK_H
 
+#include "lib/err.h"
+
 #include <stdint.h>
 
 /* What a burst at line rate needs to wait in: raw and packet sockets know no backpressure. */
@@ -12,5 +14,6 @@ int sock_set(int fd, int level, int name, int value);
 void sock_large_buffers(int fd);
 int sock_bind_device(int fd, const char *ifname);
 uint64_t sock_overruns(int fd);
+int sock_check_congestion(const char *name, struct err *e);
 
 #endif

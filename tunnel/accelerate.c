@@ -22,10 +22,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* For the workers to carry the last resets, before they are stopped. */
-#define LAST_WORDS_US 50000
 
 static int place(void *ctx, unsigned tag, uint16_t vid, const uint8_t mac[6])
 {
@@ -202,11 +198,17 @@ void accelerate_start(struct tunnel *t)
 	t->accelerate.tags = 0;
 }
 
-/* Resets what is accelerated, while workers still carry the resets. */
+/*
+ * Resets what is accelerated, while workers still carry the resets: the stack
+ * has put them into its TAPs when accel_stop() returns.
+ */
 void accelerate_stop(struct tunnel *t)
 {
+	unsigned i;
+
 	if (!t->accelerate.accel)
 		return;
 	accel_stop(t->accelerate.accel);
-	usleep(LAST_WORDS_US);
+	for (i = 0; i < t->n_workers; i++)
+		worker_drain_taps(t->workers[i]);
 }

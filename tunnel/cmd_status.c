@@ -235,6 +235,27 @@ static void print_drops(const json_t *doc)
 		printf("\nNothing was dropped.\n");
 }
 
+/* One leg of an accelerated connection: what the kernel says of our sending. */
+static void print_leg(const char *name, const json_t *leg)
+{
+	double busy = json_real_value(json_object_get(leg, "busy_s"));
+	double rwnd = json_real_value(json_object_get(leg, "rwnd_limited_s"));
+	double sndbuf = json_real_value(json_object_get(leg, "sndbuf_limited_s"));
+	char b[2][16];
+
+	if (!json_is_object(leg))
+		return;
+	printf("    %s: RTT %.2f ms, window %sB, the other's %sB, %lld retransmits, %s", name,
+	       json_real_value(json_object_get(leg, "rtt_ms")),
+	       human(b[0], doc_number(leg, "window_bytes")),
+	       human(b[1], doc_number(leg, "peer_window_bytes")), doc_number(leg, "retransmits"),
+	       doc_text(leg, "congestion"));
+	if (busy > 0)
+		printf(", busy %.1f s: %.0f %% limited by the other's window, %.0f %% by our buffer",
+		       busy, 100 * rwnd / busy, 100 * sndbuf / busy);
+	printf("\n");
+}
+
 /* Connections of accelerated tags: counts, and with --flows each of them. */
 static void print_accel(const json_t *doc)
 {
@@ -255,19 +276,16 @@ static void print_accel(const json_t *doc)
 		printf("%lld not accelerated: %s\n", (long long)json_integer_value(count), reason);
 	json_array_foreach(json_object_get(accel, "list"), i, f)
 	{
-		const json_t *lan = json_object_get(f, "lan"), *wan = json_object_get(f, "wan");
-
 		printf("%s:%lld - %s:%lld tag %lld %s %s", doc_text(f, "local"),
 		       doc_number(f, "local_port"), doc_text(f, "remote"),
 		       doc_number(f, "remote_port"), doc_number(f, "tag"), doc_text(f, "state"),
 		       doc_text(f, *doc_text(f, "phase") ? "phase" : "reason"));
-		if (json_is_object(lan) || json_is_object(wan))
-			printf(", %sB out %sB in, RTT %.2f ms LAN %.2f ms WAN",
-			       human(b[0], doc_number(f, "sent_bytes")),
-			       human(b[1], doc_number(f, "received_bytes")),
-			       json_real_value(json_object_get(lan, "rtt_ms")),
-			       json_real_value(json_object_get(wan, "rtt_ms")));
+		if (json_object_get(f, "lan"))
+			printf(", %sB out %sB in", human(b[0], doc_number(f, "sent_bytes")),
+			       human(b[1], doc_number(f, "received_bytes")));
 		printf("\n");
+		print_leg("LAN", json_object_get(f, "lan"));
+		print_leg("WAN", json_object_get(f, "wan"));
 	}
 }
 

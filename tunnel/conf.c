@@ -6,6 +6,7 @@
 
 #include "lib/ctlsock.h"
 #include "lib/opts.h"
+#include "lib/sock.h"
 #include "lib/units.h"
 
 #include <stdlib.h>
@@ -583,6 +584,7 @@ static void inherit_rates(struct conf *c)
 static int validate(const struct conf *c, struct err *e)
 {
 	unsigned i, j;
+	int ret;
 
 	if (!c->interface)
 		return err_set(e, EINVAL, "no tunnel interface; give -t IF");
@@ -634,6 +636,11 @@ static int validate(const struct conf *c, struct err *e)
 				"tag %u is to be accelerated, which the capsulator transport "
 				"cannot: its peers have no identity. Use --outer sealed",
 				c->ports[i].tag);
+	if (c->congestion) {
+		ret = sock_check_congestion(c->congestion, e);
+		if (ret)
+			return err_wrap(e, ret, "--congestion");
+	}
 	return ctl_check_name(c->name, e);
 }
 

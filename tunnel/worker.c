@@ -350,13 +350,31 @@ static bool is_accelerated(struct worker *w, struct port *port, struct frame *f,
 	return true;
 }
 
+/* Bridges a frame that came from a port, to peers and other ports. */
+static void bridge(struct worker *w, struct port *port, struct frame *f, const struct packet *p,
+		   uint32_t frames, struct gso_merged *single, struct iovec *iov)
+{
+	struct tag *tag = &w->tunnel->tags[port->tag];
+	struct destinations d = find_destinations(w, tag, fdb_port(port->index), f, p, frames);
+
+	if (d.peers) {
+		clamp_out(w, port, d.peers, f, p);
+		d.peers = watch_size(w, port, d.peers, f, p, frames);
+		d.peers = paced_hold(w->outer, port->tag, d.peers, f, p, frames);
+		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, p);
+	}
+	if (d.ports) {
+		make_single(single, iov, f, frames, p);
+		to_ports(w, d.ports, single, p);
+	}
+}
+
 /* Port to bridge: one frame, perhaps a super-frame. */
 static void from_port(struct worker *w, struct port *port, struct frame *f,
 		      struct gso_merged *single, struct iovec *iov)
 {
 	struct tag *tag = &w->tunnel->tags[port->tag];
 	struct traffic *in = &w->counters.ports[port->index].in;
-	struct destinations d;
 	struct packet p;
 	uint32_t frames;
 
@@ -370,17 +388,7 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	    !learn(w, tag, fdb_port(port->index), f, &p) ||
 	    is_accelerated(w, port, f, &p, single, iov))
 		return;
-	d = find_destinations(w, tag, fdb_port(port->index), f, &p, frames);
-	if (d.peers) {
-		clamp_out(w, port, d.peers, f, &p);
-		d.peers = watch_size(w, port, d.peers, f, &p, frames);
-		d.peers = paced_hold(w->outer, port->tag, d.peers, f, &p, frames);
-		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, &p);
-	}
-	if (d.ports) {
-		make_single(single, iov, f, frames, &p);
-		to_ports(w, d.ports, single, &p);
-	}
+	bridge(w, port, f, &p, frames, single, iov);
 }
 
 static void flush_ports(struct worker *w)
@@ -528,17 +536,15 @@ static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
 		 &p);
 }
 
-/* A TAP of accel's can be read. @ctx: a struct tap_end. */
-void worker_tap_ready(void *ctx, uint32_t events)
+/* Sends on what a TAP of accel's has. Returns how many messages it had, at most a batch. */
+unsigned worker_from_tap(struct tap_end *end)
 {
-	struct tap_end *end = ctx;
 	struct worker *w = end->worker;
 	struct accel *a = w->tunnel->accelerate.accel;
 	struct gso_merged singles[BATCH_MESSAGES];
 	struct iovec iovs[BATCH_MESSAGES];
-	unsigned i, tag;
+	unsigned i, tag, n = accel_tap_receive(a, w->index, end->tap, w->port_batch);
 
-	accel_tap_receive(a, w->index, end->tap, w->port_batch);
 	batch_begins(w);
 	rcu_read_lock();
 	for (i = 0; i < w->port_batch->n; i++)
@@ -547,6 +553,13 @@ void worker_tap_ready(void *ctx, uint32_t events)
 	w->tunnel->outer_ops->flush(w->outer);
 	rcu_read_unlock();
 	flush_ports(w);
+	return n;
+}
+
+/* A TAP of accel's can be read. @ctx: a struct tap_end. */
+void worker_tap_ready(void *ctx, uint32_t events)
+{
+	worker_from_tap(ctx);
 }
 
 /* A frame for a worker to send. */
@@ -558,16 +571,29 @@ struct parcel {
 	uint8_t bytes[];
 };
 
+/* A frame that accel had taken and gives back is bridged as if it came only now, clamped and
+ * flooded like any; what accel has made goes to the host that it is for. */
 static void send_parcel(void *arg)
 {
 	struct parcel *p = arg;
+	struct tunnel *t = p->worker->tunnel;
 	struct frame f = {.data = p->bytes, .len = p->len, .vnet = p->vnet};
 	struct gso_merged single;
+	struct packet packet;
+	struct fdb_key key;
 	struct iovec iov;
+	fdb_place from;
 
 	batch_begins(p->worker);
 	rcu_read_lock();
-	from_accel(p->worker, p->tag, &f, &single, &iov);
+	packet_parse(f.data, f.len, &packet);
+	key = key_of(&t->tags[p->tag], f.data + 6, &packet);
+	from = fdb_lookup(t->fdb, &key);
+	if (from != FDB_NOWHERE && !fdb_is_peer(from))
+		bridge(p->worker, &t->ports[fdb_index(from)], &f, &packet, wire_frames(&f, &packet),
+		       &single, &iov);
+	else
+		from_accel(p->worker, p->tag, &f, &single, &iov);
 	p->worker->tunnel->outer_ops->flush(p->worker->outer);
 	rcu_read_unlock();
 	flush_ports(p->worker);

@@ -21,5 +21,6 @@ void worker_reopen_port(struct worker *w, unsigned port);
 void worker_rebind_outer(struct worker *w);
 void worker_send(struct worker *w, unsigned tag, const struct frame *f);
 void worker_add_tap(struct worker *w, unsigned tap, int fd);
+void worker_drain_taps(struct worker *w);
 
 #endif

@@ -72,5 +72,6 @@ struct worker {
 void worker_port_ready(void *ctx, uint32_t events);
 void worker_outer_ready(void *ctx, uint32_t events);
 void worker_tap_ready(void *ctx, uint32_t events);
+unsigned worker_from_tap(struct tap_end *end);
 
 #endif

@@ -10,6 +10,8 @@
 #include "lib/log.h"
 #include "tunnel/paced.h"
 
+#include <errno.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,4 +253,35 @@ void worker_add_tap(struct worker *w, unsigned tap, int fd)
 	*end = (struct tap_end){w, tap, {fd, worker_tap_ready, end}, NULL};
 	if (loop_post(w->loop, add_tap, end))
 		free(end);
+}
+
+struct draining {
+	struct worker *worker;
+	sem_t done;
+};
+
+static void drain_taps(void *arg)
+{
+	struct draining *d = arg;
+	struct tap_end *end;
+
+	for (end = d->worker->taps; end; end = end->next)
+		while (worker_from_tap(end))
+			;
+	sem_post(&d->done);
+}
+
+/* Has the worker send on all that waits in accel's TAPs; returns when it has. Not its own thread.
+ */
+void worker_drain_taps(struct worker *w)
+{
+	struct draining d = {.worker = w};
+
+	if (!w || !w->running)
+		return;
+	sem_init(&d.done, 0, 0);
+	if (!loop_post(w->loop, drain_taps, &d))
+		while (sem_wait(&d.done) && errno == EINTR)
+			;
+	sem_destroy(&d.done);
 }

@@ -40,7 +40,8 @@ def ready(lab: Lab, *tunnels: Tunnel) -> None:
         wait_for(lambda t=tunnel: spare(t) >= 4, TIMEOUT, f"streams of {tunnel.name}")
     for one, other in zip(lab.all_hosts, reversed(lab.all_hosts)):
         if one is not other:
-            one.ping(other.ip)
+            wait_for(lambda a=one, b=other: a.run(["ping", "-q", "-c1", "-W1", b.ip], check=False).returncode == 0, TIMEOUT,
+                     f"{one.name} to reach {other.name}")    # the path may lose some
 
 
 def start(lab: Lab, *args: str) -> list[Tunnel]:

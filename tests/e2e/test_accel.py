@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split TCP: every byte, what hosts see of one another, and what is not accelerated."""
+import contextlib
 import errno
+import os
+import re
 import socket
+import ssl
 import struct
 import time
+from pathlib import Path
 
 import pytest
-from accel import (PORT, TIMEOUT, Background, begin, bypassed, client, connected, connections, flows, listening, read_all,
+from accel import (PORT, TIMEOUT, Background, begin, bypassed, client, connected, connections, flows, journal, listening, read_all,
                    ready, start, was_reset)
 from longhaul_lab import Capture, longhaul, wait_for
 from traffic import drops, ethernet, mac, stream, transfer
@@ -297,20 +302,82 @@ def test_traffic_within_a_site_is_left_alone(make_lab):
 
 def test_status_shows_flows_with_both_legs(lab):
     a, b = start(lab)
+    best = "bbr" if "bbr" in available_congestion() else Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     with connected(lab) as (one, other):
-        one.sendall(b"x" * 70000)
+        sender = Background(lambda: one.sendall(bytes(24 * MIB)))
         got = 0
-        while got < 70000:
-            got += len(other.recv(1 << 16))
+        while got < 24 * MIB:
+            got += len(other.recv(1 << 18))
+        sender.get()
         near, far = flows(a), flows(b)
         assert len(near) == len(far) == 1
         assert near[0]["state"] == "accelerated" and near[0]["side"] == "client" and far[0]["side"] == "server"
-        assert near[0]["sent_bytes"] == far[0]["received_bytes"] == 70000
+        assert near[0]["sent_bytes"] == far[0]["received_bytes"] == 24 * MIB
         assert near[0]["local_port"] == one.getsockname()[1] and near[0]["remote_port"] == PORT
         for flow in (near[0], far[0]):
-            assert flow["lan"]["rtt_ms"] > 0 and flow["wan"]["congestion"] and flow["wan"]["rtt_ms"] > 0
+            assert flow["lan"]["congestion"] == "cubic" and flow["wan"]["congestion"] == best
+            for leg in (flow["lan"], flow["wan"]):
+                assert leg["rtt_ms"] > 0 and leg["mss"] > 500 and leg["window_bytes"] > 0 and leg["peer_window_bytes"] > 0
+                assert leg["busy_s"] >= leg["rwnd_limited_s"] + leg["sndbuf_limited_s"] >= 0
+        assert far[0]["lan"]["busy_s"] > 0 and near[0]["wan"]["busy_s"] > 0
         out = lab.site("A").run([longhaul(), "status", "--flows"]).stdout
         assert f":{PORT}" in out and "accelerated" in out
+        assert re.search(r"LAN: RTT .* ms, window .*B, the other's .*B, 0 retransmits, cubic", out)
+        assert re.search(rf"WAN: RTT .* ms, window .*B, the other's .*B, \d+ retransmits, {best}, busy .* s: .* %", out)
+
+
+def available_congestion():
+    return Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+
+
+def test_the_congestion_control_of_streams_is_chosen(lab):
+    a, _ = start(lab, "--congestion", "reno")
+    with connected(lab):
+        assert flows(a)[0]["wan"]["congestion"] == "reno"
+        assert flows(a)[0]["lan"]["congestion"] == "cubic"
+    out = lab.site("A").run([longhaul(), "tunnel", *lab.tunnel_args("A"), *lab.sealed_args("A"), "--congestion", "vegas9"],
+                            check=False)
+    assert out.returncode == 2 and "--congestion" in out.stderr and "'vegas9'" in out.stderr and "reno" in out.stderr
+
+
+@pytest.mark.parametrize("limit, all_of_them", [("64:4096", True), ("400:400", False)])
+def test_connections_for_which_there_are_no_descriptors_pass_through(make_lab, limit, all_of_them):
+    lab = make_lab()
+    tunnels = [begin(lab, letter, up=False, wrap=("prlimit", f"--nofile={limit}")) for letter in "AB"]
+    ready(lab, *tunnels)
+    with listening(lab.host("hB")) as listener, contextlib.ExitStack() as socks:
+        listener.listen(200)
+        ones = [socks.enter_context(client(lab.host("hA"))) for _ in range(150)]
+        for one in ones:
+            one.connect((lab.host("hB").ip, PORT))
+        others = [socks.enter_context(listener.accept()[0]) for _ in ones]
+        for n, one in enumerate(ones):
+            one.sendall(b"%06d" % n)
+        assert sorted(other.recv(6) for other in others) == [b"%06d" % n for n in range(150)]
+        limited = bypassed(tunnels[0]).get("limit", 0)
+        assert limited == (0 if all_of_them else 150 - 104)
+        assert connections(tunnels[0])["opened"] == 150 - limited
+    for tunnel in tunnels:
+        wait_for(lambda t=tunnel: t.status()["accel"]["flows"] == 0, TIMEOUT, "no flow to be left")
+
+
+def test_a_killed_tunnel_leaves_nothing_but_its_journal(lab):
+    site = lab.site("A")
+    look = lambda: (site.run("ip -o link").stdout.count("\n"), site.run("nft list ruleset").stdout,      # noqa: E731
+                    site.run("ip rule").stdout, site.run("ip route show table all").stdout.replace("linkdown ", ""))
+    before = look()
+    a, _ = start(lab, "--without", "sk-lookup")
+    with connected(lab):
+        assert look() == before     # all of it is in a namespace of the process's own
+        inode = {link.split("[")[1] for link in namespaces(a.proc.pid)} - {link.split("[")[1] for link in namespaces(os.getpid())}
+        a.kill()
+    assert look() == before and inode
+    assert list((lab.tmp / "state-A").iterdir()) == [journal(lab, "A")]
+
+
+def namespaces(pid):
+    """The network namespaces of a process's threads."""
+    return {os.readlink(task / "ns" / "net") for task in Path(f"/proc/{pid}/task").iterdir()}
 
 
 def test_only_tcp_comes_out_of_the_stack(lab):
@@ -379,6 +446,75 @@ def test_a_stranger_and_a_peer_that_talks_nonsense_harm_nobody(lab):
     assert a.status()["accel"]["frames"]["protocol_errors"] >= 3
     ready(lab, a, b)
     transfer(lab.host("hA"), lab.host("hB"), MIB)
+
+
+def record(kind, payload=b"", flow=0, generation=0):
+    """A record of a stream, doc/protocol.md."""
+    return struct.pack("!B3xIII", kind, len(payload), flow, generation) + payload
+
+
+def opening(tag, client_host, server_host, client_mac=None, server_mac=None):
+    """An OPEN."""
+    address = lambda host: bytes(10) + b"\xff\xff" + socket.inet_aton(host.ip)      # noqa: E731
+    return record(2, struct.pack("!IHBB", tag, 0, 4, 0) + mac(client_mac or client_host.mac) +
+                  mac(server_mac or server_host.mac) + address(client_host) + address(server_host) +
+                  struct.pack("!HHHHI", 40000, PORT, 1460, 0, 1 << 20), 1, 1)
+
+
+def answer_to(lab, letter, to, what):
+    """What a site is told that says this on a stream of its own: (type of the record, payload)."""
+    identity = lab.identity(letter)[0]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["longhaul-stream/1"])
+    context.load_cert_chain(identity / "cert.pem", identity / "key.pem")
+    with lab.site(letter).netns():
+        plain = socket.socket()
+    plain.settimeout(TIMEOUT)
+    plain.connect((lab.site(to).ip, 7245))
+    with context.wrap_socket(plain) as sock:
+        sock.sendall(record(1, struct.pack("!HBxI", 1, 0, 77)) + what)
+        have = b""
+        while True:
+            while len(have) >= 16 and len(have) >= 16 + int.from_bytes(have[4:8], "big"):
+                length = 16 + int.from_bytes(have[4:8], "big")
+                kind, payload, have = have[0], have[16:length], have[length:]
+                if kind not in (1, 13, 14):     # HELLO, TUPLES, TUPLES_END
+                    return kind, payload
+            part = sock.recv(4096)
+            assert part, "the stream was closed"
+            have += part
+
+
+def test_a_peer_may_open_only_what_it_is_granted_between_hosts_that_are_where_it_says(make_lab):
+    """Tag 1 is bridged with B, tag 2 with C. B's own process asks for what is not its own."""
+    lab = make_lab(sites=3, ports=2)
+    a = lab.tunnel("A", "-t", "wan", "-f", f"{lab.site('B').ip},{lab.site('C').ip}", "-b", "border1:1,accel", "-b",
+                   "border2:2,accel", "--state", str(lab.tmp / "A"), *lab.sealed_args("A"))
+    for letter, port in (("B", "border1:1,accel"), ("C", "border2:2,accel")):
+        lab.tunnel(letter, "-t", "wan", "-f", lab.site("A").ip, "-b", port, "--state", str(lab.tmp / letter), "--identity",
+                   str(lab.identity(letter)[0]), "--trust", lab.identity("A")[1])
+    a.peers_up()
+    here, there, other = lab.host("hA"), lab.host("hB"), lab.host("hC2")
+    wait_for(lambda: there.run(["ping", "-c1", "-W1", here.ip], check=False).returncode == 0, TIMEOUT, "B to reach A")
+    wait_for(lambda: other.run(["ping", "-c1", "-W1", lab.host("hA2").ip], check=False).returncode == 0, TIMEOUT, "C to reach A")
+    with listening(here) as listener, listening(lab.host("hA2"), address=lab.host("hA2").ip) as hidden:
+        for number, (what, reason) in enumerate([
+                (opening(2, other, lab.host("hA2")), 3), (opening(2, there, here), 3), (opening(9, there, here), 3),
+                (opening(1, there, here, client_mac="02:00:00:00:0b:99"), 4), (opening(1, here, here), 4),
+                (opening(1, there, here, server_mac="02:00:00:00:0a:99"), 5), (opening(1, there, there), 5)], 1):
+            kind, payload = answer_to(lab, "B", "A", what)
+            assert (kind, payload[0]) == (4, reason)
+            assert connections(a)["unauthorised"] == number
+        for sock in (listener, hidden):
+            sock.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                sock.accept()
+        # and what it may
+        listener.settimeout(TIMEOUT)
+        assert answer_to(lab, "B", "A", opening(1, there, here))[0] == 3
+        assert listener.accept()[1] == (there.ip, 40000)
+    assert a.status()["accel"]["frames"]["protocol_errors"] == 0
 
 
 def test_curl_and_nginx_over_an_accelerated_tag(lab):

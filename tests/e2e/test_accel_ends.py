@@ -206,6 +206,8 @@ def test_many_short_connections(site):
         server.get()
     idle(a, b)
     assert connections(a)["opened"] == before + 300
+    # one stream has served them all, one after the other
+    assert all(pool["streams"] <= 40 for tunnel in (a, b) for pool in tunnel.status()["accel"]["streams"])
 
 
 def test_a_killed_far_side_is_known_at_once(make_lab):

@@ -70,16 +70,27 @@ static void an_unanswered_syn_is_bridged_only_when_nothing_is_left_at_the_far_si
 	assert_int_equal(life_next(&l, LIFE_EV_cancelled), LIFE_BRIDGE_SYN | LIFE_FREE_STREAM);
 }
 
-static void a_cancel_that_crosses_opened_resets_the_server(void **state)
+static void a_cancel_that_crosses_opened_is_void(void **state)
 {
 	struct life l = near(), f = far();
 
 	life_next(&f, LIFE_EV_connected);
+	life_next(&l, LIFE_EV_syn_again);
+	assert_int_equal(life_next(&f, LIFE_EV_peer_cancel), 0);
+	assert_int_equal(f.phase, LIFE_OPEN);
+	assert_int_equal(life_next(&l, LIFE_EV_opened), LIFE_INJECT_SYN);
+	assert_int_equal(life_next(&l, LIFE_EV_accepted), LIFE_ATTACH);
+}
+
+static void a_client_that_gave_up_while_the_server_answered_costs_it_a_reset(void **state)
+{
+	struct life l = near();
+
+	life_next(&l, LIFE_EV_syn_again);
 	life_next(&l, LIFE_EV_give_up);
-	assert_int_equal(life_next(&l, LIFE_EV_opened), 0);
-	assert_int_equal(life_next(&f, LIFE_EV_peer_cancel),
-			 LIFE_ABORT | LIFE_SEND_CANCELLED | LIFE_FREE_STREAM);
-	assert_int_equal(life_next(&l, LIFE_EV_cancelled), LIFE_FORGET | LIFE_FREE_STREAM);
+	assert_int_equal(life_next(&l, LIFE_EV_opened),
+			 LIFE_FORGET | LIFE_SEND_RESET | LIFE_CLOSE_STREAM);
+	assert_int_equal(l.phase, LIFE_ENDED);
 }
 
 static void a_client_that_never_answers_costs_the_server_a_reset(void **state)
@@ -137,6 +148,22 @@ static void any_order_of_both_ends_is_a_close(void **state)
 					       LIFE_SEND_DELIVERED | LIFE_SEND_DONE | LIFE_CLOSE |
 					       LIFE_FREE_STREAM);
 	}
+}
+
+static void what_has_ended_at_both_hosts_is_never_reset(void **state)
+{
+	struct life l = opened(), m;
+
+	life_next(&l, LIFE_EV_host_eof);
+	life_next(&l, LIFE_EV_peer_fin);
+	life_next(&l, LIFE_EV_host_acked);
+	assert_int_equal(life_next(&l, LIFE_EV_peer_delivered), LIFE_RELEASE_FIN | LIFE_SEND_DONE);
+	m = l;
+	assert_int_equal(life_next(&m, LIFE_EV_kill),
+			 LIFE_CLOSE | LIFE_SEND_RESET | LIFE_CLOSE_STREAM);
+	m = l;
+	assert_int_equal(life_next(&m, LIFE_EV_stream_lost), LIFE_CLOSE);
+	assert_int_equal(life_next(&l, LIFE_EV_peer_reset), LIFE_CLOSE | LIFE_CLOSE_STREAM);
 }
 
 static void a_lost_stream_is_a_reset_never_a_close(void **state)
@@ -223,10 +250,12 @@ int main(void)
 		cmocka_unit_test(silence_is_never_answered),
 		cmocka_unit_test(
 			an_unanswered_syn_is_bridged_only_when_nothing_is_left_at_the_far_side),
-		cmocka_unit_test(a_cancel_that_crosses_opened_resets_the_server),
+		cmocka_unit_test(a_cancel_that_crosses_opened_is_void),
+		cmocka_unit_test(a_client_that_gave_up_while_the_server_answered_costs_it_a_reset),
 		cmocka_unit_test(a_client_that_never_answers_costs_the_server_a_reset),
 		cmocka_unit_test(each_direction_ends_by_itself),
 		cmocka_unit_test(any_order_of_both_ends_is_a_close),
+		cmocka_unit_test(what_has_ended_at_both_hosts_is_never_reset),
 		cmocka_unit_test(a_lost_stream_is_a_reset_never_a_close),
 		cmocka_unit_test(a_stream_lost_after_everything_was_delivered_is_a_close),
 		cmocka_unit_test(a_reset_goes_in_band_and_ends_the_stream),
