@@ -67,7 +67,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        self._lines, self._begun = 0, time.monotonic()
+        self._lines, self._reported, self._begun = 0, False, time.monotonic()
         self._next = self._begun + REPORT_S
 
     def __enter__(self) -> "Progress":
@@ -75,6 +75,8 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._clear()
+        if self._reported:
+            print()
         sys.stdout.flush()
 
     def _clear(self) -> None:
@@ -91,7 +93,7 @@ class Progress:
             print(text, flush=True)
             self._lines = len(text.splitlines())
         elif now >= self._next:
-            self._next += REPORT_S
+            self._next, self._reported = self._next + REPORT_S, True
             parts = " · ".join(f"{bar.title} {bar.value:.0%}" for bar in bars)
             print(f"{' ' * MARGIN}after {now - self._begun:.0f} s: {parts}", flush=True)
 
