@@ -160,7 +160,7 @@ lint: ## formatting, cppcheck, shellcheck, Python syntax
 format: ## rewrite the C sources in the house's format
 	$(Q)clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 
-demo: deps ## two sites, real traffic, the handshake before and after the frobber
+demo: deps ## two sites, real traffic, the handshake before and after the frobber, and one transfer four ways over 120 ms
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
 
