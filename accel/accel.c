@@ -14,6 +14,7 @@
  */
 #include "accel/internal.h"
 
+#include "accel/outbox.h"
 #include "lib/log.h"
 
 #include <signal.h>
@@ -227,9 +228,10 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 				  .added = tap_added,
 				  .congestion = "cubic"};
 	a->loop = loop_new(e);
-	a->scratch = malloc(65536);
+	a->scratch = malloc(SCRATCH);
+	a->outbox = outbox_method();
 	sem_init(&a->go, 0, 0);
-	if (!a->loop || !a->scratch) {
+	if (!a->loop || !a->scratch || !a->outbox) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
@@ -333,5 +335,7 @@ void accel_free(struct accel *a)
 	sem_destroy(&a->ready);
 	sem_destroy(&a->go);
 	free(a->scratch);
+	chunks_free(&a->chunks);
+	BIO_meth_free(a->outbox);
 	free(a);
 }

@@ -4,6 +4,7 @@
 #define ACCEL_INTERNAL_H
 
 #include "accel/accel.h"
+#include "accel/chunk.h"
 #include "accel/flow.h"
 #include "accel/journal.h"
 #include "accel/life.h"
@@ -41,17 +42,12 @@
 #define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
 #define SYN_MAX		1600	       /* bytes of a SYN that is held */
 
-/* Room for one DATA record and the short ones that come meanwhile. */
-#define OUT_SIZE (65536 + 8192)
+#define SCRATCH (256u << 10) /* bytes read from a stream at a time */
 
 /* Turns a socket or stream may have before others. */
-#define TURNS_MAX 16
-
-struct chunk {
-	struct chunk *next;
-	uint32_t len, pos;
-	uint8_t bytes[];
-};
+#define TURNS_MAX	  16	/* of RECORD_DATA_MAX */
+#define STREAM_TURNS_MAX  4	/* of SCRATCH */
+#define STREAM_READ_AHEAD 65536 /* bytes read from a stream's socket at a time */
 
 struct stream;
 
@@ -106,8 +102,7 @@ struct stream {
 	SSL *ssl;
 	struct loop_io io;
 	struct record_reader reader;
-	uint8_t *out;
-	uint32_t out_len, out_pos;
+	struct chunk *out; /* records to be sealed and sent; NULL: none */
 	uint64_t born_ns, closing_ns;
 	uint64_t flows;	       /* it has served */
 	uint64_t wrote;	       /* bytes, before TLS */
@@ -169,6 +164,8 @@ struct accel {
 	uint64_t swept_ns;
 	bool stopping;
 	uint8_t *scratch; /* what is read from streams */
+	struct chunks chunks;
+	BIO_METHOD *outbox;
 };
 
 static inline uint32_t now_ms_of(uint64_t ns)
@@ -242,6 +239,7 @@ uint32_t pump_window(const struct relay *r);
 struct stream *stream_take(struct accel *a, unsigned peer);
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
 bool stream_flush(struct stream *s);
+bool stream_is_flushed(const struct stream *s);
 void stream_free_for_next(struct stream *s);
 void stream_close_soon(struct stream *s);
 void stream_break(struct stream *s, const char *why);

@@ -176,7 +176,7 @@ static void tell(struct stream *s)
 			continue;
 		stream_send(s, RECORD_TUPLES, payload, n * TUPLE_LEN);
 		stream_flush(s);
-		if (s->dead || s->out_len > OUT_SIZE / 2) {
+		if (s->dead || (s->out && s->out->len > CHUNK_ROOM / 2)) {
 			/* It does not take it all at once: it must not believe that this is all. */
 			p->lost_some = true;
 			break;

@@ -36,9 +36,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Growing by need, so that what is queued in small pieces does not cost a chunk each. */
-#define CHUNK_ROOM 65536
-
 static bool attached(const struct relay *r)
 {
 	return r->life.phase == LIFE_OPEN && r->io.fd >= 0;
@@ -77,7 +74,7 @@ void pump_release(struct relay *r, bool abort)
 
 	while ((c = r->queue)) {
 		r->queue = c->next;
-		free(c);
+		chunk_give(&r->a->chunks, c);
 	}
 	r->queued = 0;
 	if (r->io.fd < 0)
@@ -96,29 +93,37 @@ static bool at_fin(const struct relay *r)
 	return atomic_load(&f->fin) != FLOW_FIN_NONE && f->fin_seq - f->first == r->got;
 }
 
-/* Reads once from the host into the stream's buffer. Returns whether there may be more to do. */
-static bool pump_once(struct relay *r)
+/* Reads once from the host for the stream, which has nothing to write. */
+static void pump_once(struct relay *r)
 {
 	struct stream *s = r->stream;
 	struct record rec = {.type = RECORD_DATA, .flow = s->flow, .generation = s->generation};
 	size_t want = r->credit < RECORD_DATA_MAX ? (size_t)r->credit : RECORD_DATA_MAX;
-	ssize_t n = recv(r->io.fd, s->out + RECORD_HDR_LEN, want, MSG_DONTWAIT);
+	struct chunk *c = chunk_take(&r->a->chunks);
+	ssize_t n;
 
+	if (!c) {
+		stream_break(s, "memory is short");
+		return;
+	}
+	n = recv(r->io.fd, c->bytes + RECORD_HDR_LEN, want, MSG_DONTWAIT);
 	if (n <= 0) {
+		chunk_give(&r->a->chunks, c);
 		r->readable = false;
 		/* 0: the stack has got the FIN that we released. */
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			relay_event(r, LIFE_EV_host_reset);
-		return false;
+		return;
 	}
 	rec.len = (uint32_t)n;
-	record_store(s->out, &rec);
-	s->out_len = RECORD_HDR_LEN + (uint32_t)n;
+	record_store(c->bytes, &rec);
+	c->len = RECORD_HDR_LEN + (uint32_t)n;
+	s->out = c;
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	r->credit -= (uint64_t)n;
 	atomic_fetch_add_explicit(&r->a->counts.bytes_out, (uint64_t)n, memory_order_relaxed);
-	return stream_flush(s) && !s->out_len;
+	stream_flush(s);
 }
 
 /* Moves what the host has sent to the stream, as far as that takes it. */
@@ -131,14 +136,15 @@ void pump_out(struct relay *r)
 			relay_event(r, LIFE_EV_host_eof);
 			return;
 		}
-		if (!r->readable || !r->credit || r->stream->out_len)
+		/* What was said before goes first; if it cannot, the stream tells when. */
+		if (!r->readable || !r->credit || !stream_flush(r->stream) ||
+		    !stream_is_flushed(r->stream))
 			return;
 		if (turn == TURNS_MAX) {
 			later(r);
 			return;
 		}
-		if (!pump_once(r) && (r->ended || !r->stream || r->stream->out_len))
-			return;
+		pump_once(r);
 	}
 }
 
@@ -170,7 +176,6 @@ static void credit_back(struct relay *r)
 static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
 {
 	struct chunk *c;
-	size_t room = len < CHUNK_ROOM ? CHUNK_ROOM : len;
 
 	/* The last one has room for what follows. */
 	if (r->queue) {
@@ -182,10 +187,10 @@ static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
 			return true;
 		}
 	}
-	c = malloc(sizeof(*c) + room);
+	c = chunk_take(&r->a->chunks);
 	if (!c)
 		return false;
-	*c = (struct chunk){.len = (uint32_t)len};
+	c->len = (uint32_t)len;
 	memcpy(c->bytes, bytes, len);
 	if (!r->queue)
 		r->queue_end = &r->queue;
@@ -223,7 +228,7 @@ void pump_flush(struct relay *r)
 		if (c->pos < c->len)
 			break;
 		r->queue = c->next;
-		free(c);
+		chunk_give(&r->a->chunks, c);
 	}
 	if (!attached(r))
 		return;

@@ -50,6 +50,13 @@
 #define TX_QUEUE_LEN 10000 /* frames: a TAP has no backpressure, what does not fit is lost */
 #define BACKLOG	     4096
 
+/*
+ * Bytes, least, at first and at most, of the sockets to hosts. The kernel's
+ * first size just holds what a host without window scaling may send, so its
+ * window closed whenever the relay thread was late, and never grew.
+ */
+#define LAN_BUFFERS "4096 1048576 6291456"
+
 static const struct steer_ops *const steers[] = {&steer_sk_lookup, &steer_tproxy, &steer_listen};
 
 /* What the namespace is set to. Where /proc/sys may not be written, defaults must do. */
@@ -65,6 +72,8 @@ static const struct {
 	{"ipv4/tcp_fastopen", "0"},
 	{"ipv4/tcp_ecn", "0"}, /* marks of a LAN say nothing of the path behind us */
 	{"ipv4/tcp_slow_start_after_idle", "0"},
+	{"ipv4/tcp_rmem", LAN_BUFFERS},
+	{"ipv4/tcp_wmem", LAN_BUFFERS},
 	{"ipv4/ip_unprivileged_port_start", "0"},
 	{"ipv4/tcp_max_syn_backlog", "4096"},
 	{"core/somaxconn", "4096"},

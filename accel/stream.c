@@ -23,6 +23,7 @@
  */
 #include "accel/internal.h"
 
+#include "accel/outbox.h"
 #include "lib/log.h"
 #include "lib/sock.h"
 
@@ -34,7 +35,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SCRATCH	       65536
 #define NOTSENT_LOWAT  (256 << 10) /* bytes the kernel may hold that were not sent yet */
 #define STREAM_BUFFER  CREDIT_MAX  /* more than credit allows is never on the way */
 #define REFILL_WAIT_NS (5 * NS_PER_S)
@@ -102,7 +102,7 @@ void stream_destroy(struct stream *s)
 	loop_remove(s->a->loop, &s->io);
 	SSL_free(s->ssl);
 	close(s->io.fd);
-	free(s->out);
+	chunk_give(&s->a->chunks, s->out);
 	free(s);
 }
 
@@ -149,28 +149,49 @@ void stream_close_soon(struct stream *s)
 
 /* ---- writing ---- */
 
-/* Writes what waits. Returns false if the stream is lost. */
-bool stream_flush(struct stream *s)
+/* Whether all that was said has gone to the kernel. */
+bool stream_is_flushed(const struct stream *s)
 {
+	return !s->out && !BIO_wpending(SSL_get_wbio(s->ssl));
+}
+
+/* Seals what waits. Returns 1: done; 0: not all of it now; -1: the stream must break. */
+static int seal(struct stream *s)
+{
+	struct chunk *c = s->out;
 	int n, error;
 
-	while (!s->dead && s->out_pos < s->out_len) {
+	while (c && c->pos < c->len) {
 		ERR_clear_error();
-		n = SSL_write(s->ssl, s->out + s->out_pos, (int)(s->out_len - s->out_pos));
+		n = SSL_write(s->ssl, c->bytes + c->pos, (int)(c->len - c->pos));
 		if (n > 0) {
-			s->out_pos += (uint32_t)n;
+			c->pos += (uint32_t)n;
 			s->wrote += (uint32_t)n;
 			continue;
 		}
 		error = SSL_get_error(s->ssl, n);
-		if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
-			return true;
-		stream_break(s, "writing failed");
-		return false;
+		return error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ ? 0 : -1;
 	}
+	s->out = NULL;
+	chunk_give(&s->a->chunks, c);
+	return 1;
+}
+
+/* Writes what waits. Returns false if the stream is lost. */
+bool stream_flush(struct stream *s)
+{
+	BIO *box = SSL_get_wbio(s->ssl);
+	int ret;
+
 	if (s->dead)
 		return false;
-	s->out_len = s->out_pos = 0;
+	ret = seal(s);
+	if (ret > 0 && BIO_flush(box) <= 0)
+		ret = BIO_should_retry(box) ? 0 : -1;
+	if (ret < 0)
+		stream_break(s, "writing failed");
+	if (ret <= 0)
+		return !ret;
 	if (s->state == STREAM_CLOSING && !s->sent_last) {
 		s->sent_last = true;
 		SSL_shutdown(s->ssl);
@@ -190,14 +211,16 @@ void stream_send(struct stream *s, enum record_type type, const void *payload, u
 
 	if (s->dead || s->state == STREAM_CLOSING)
 		return;
-	if (s->out_len + RECORD_HDR_LEN + len > OUT_SIZE) {
-		stream_break(s, "the peer does not read what we say");
+	if (!s->out)
+		s->out = chunk_take(&s->a->chunks);
+	if (!s->out || s->out->len + RECORD_HDR_LEN + len > CHUNK_ROOM) {
+		stream_break(s, s->out ? "the peer does not read what we say" : "memory is short");
 		return;
 	}
-	record_store(s->out + s->out_len, &r);
+	record_store(s->out->bytes + s->out->len, &r);
 	if (len)
-		memcpy(s->out + s->out_len + RECORD_HDR_LEN, payload, len);
-	s->out_len += RECORD_HDR_LEN + len;
+		memcpy(s->out->bytes + s->out->len + RECORD_HDR_LEN, payload, len);
+	s->out->len += RECORD_HDR_LEN + len;
 }
 
 /* ---- reading ---- */
@@ -313,7 +336,7 @@ void stream_read(struct stream *s)
 	int ret, error;
 
 	for (turn = 0; !s->dead; turn++) {
-		if (turn == TURNS_MAX) {
+		if (turn == STREAM_TURNS_MAX) {
 			if (!s->pending) {
 				s->pending = true;
 				s->next_pending = s->a->pending_streams;
@@ -340,7 +363,7 @@ static void ready(void *ctx, uint32_t events)
 	if (s->dead)
 		return;
 	rcu_read_lock();
-	if (events & EPOLLOUT && stream_flush(s) && s->relay && !s->out_len)
+	if (events & EPOLLOUT && stream_flush(s) && s->relay && stream_is_flushed(s))
 		pump_out(s->relay);
 	stream_read(s);
 	if (!s->dead)
@@ -438,10 +461,11 @@ static void take_over(void *arg)
 	struct stream *s = calloc(1, sizeof(*s)), *other;
 	unsigned n = 0;
 	uint8_t hello[HELLO_LEN] = {0};
+	BIO *box = outbox_new(a->outbox, h->fd, &a->chunks);
 
 	for (other = a->streams; other; other = other->next)
 		n += other->peer == h->peer;
-	if (!s || a->stopping || n >= 2 * STREAMS_MAX + STREAMS_SPARE)
+	if (!s || !box || a->stopping || n >= 2 * STREAMS_MAX + STREAMS_SPARE)
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .peer = h->peer,
@@ -450,13 +474,15 @@ static void take_over(void *arg)
 			     .heard = h->we_called,
 			     .ssl = h->ssl,
 			     .io = {h->fd, ready, s},
-			     .out = malloc(OUT_SIZE),
 			     .born_ns = clock_ns(),
 			     .next = a->streams};
-	if (!s->out || loop_add(a->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+	if (loop_add(a->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto fail;
 	watch_silence(a, h->fd);
+	SSL_set0_wbio(s->ssl, box);
 	SSL_set_read_ahead(s->ssl, 1);
+	SSL_free_buffers(s->ssl); /* or they stay as short as the handshake needed them */
+	SSL_set_default_read_buffer_len(s->ssl, STREAM_READ_AHEAD);
 	if (s->next)
 		s->next->prev = s;
 	a->streams = s;
@@ -475,9 +501,8 @@ static void take_over(void *arg)
 	ready(s, EPOLLOUT); /* its HELLO, and what came with the handshake */
 	return;
 fail:
-	if (s)
-		free(s->out);
 	free(s);
+	BIO_free(box);
 	SSL_free(h->ssl);
 	close(h->fd);
 	free(h);

@@ -435,8 +435,9 @@ static void parse_addresses(struct link *l)
 }
 
 /* Opens a TCP connection to the next of a peer's addresses. Returns a descriptor or -errno. */
-static int call(struct control *k, const struct endpoint *to, bool stream)
+static int call(struct link *l, const struct endpoint *to, bool stream)
 {
+	struct control *k = l->control;
 	const char *ifname = k->tunnel->conf->interface;
 	struct endpoint_name name;
 	int fd;
@@ -446,7 +447,9 @@ static int call(struct control *k, const struct endpoint *to, bool stream)
 	fd = socket(name.ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, SEGMENT_MAX);
+	/* Binds both sides: who calls says it in its SYN, and keeps to it itself. */
+	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG,
+		 stream ? (int)control_stream_segment(l, to) : SEGMENT_MAX);
 	if (stream)
 		accel_prepare_stream(k->tunnel->accelerate.accel, fd);
 	if (sock_bind_device(fd, ifname) ||
@@ -463,7 +466,7 @@ static int call(struct control *k, const struct endpoint *to, bool stream)
 struct conn *control_call(struct link *l, const struct endpoint *to, bool stream)
 {
 	struct control *k = l->control;
-	int fd = call(k, to, stream);
+	int fd = call(l, to, stream);
 	char text[ENDPOINT_TEXT], why[160];
 	struct conn *c;
 
@@ -622,7 +625,6 @@ int control_listen(struct control *k, struct err *e)
 		return err_set(e, errno, "TCP socket: %s", strerror(errno));
 	k->listener = (struct loop_io){fd, listener_ready, k};
 	sock_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	sock_set(fd, IPPROTO_TCP, TCP_MAXSEG, SEGMENT_MAX);
 	if (t->accelerate.accel) /* streams come in here too, and inherit it */
 		accel_prepare_stream(t->accelerate.accel, fd);
 	if (t->listen_family == AF_INET6)

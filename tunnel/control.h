@@ -167,7 +167,9 @@ bool control_tls_export(struct conn *c, bool from_caller, unsigned worker,
 			uint8_t key[SESSION_KEY_BYTES]);
 
 /* control_stream.c: connections for split TCP */
+uint32_t control_stream_segment(const struct link *l, const struct endpoint *to);
 void control_want_streams(struct link *l, unsigned n, bool ours);
+void control_stream_tick(struct link *l);
 void control_stream_gone(struct conn *c);
 bool control_is_stream(const struct conn *c);
 void control_hand_over(struct conn *c);

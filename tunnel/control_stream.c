@@ -8,12 +8,20 @@
  * Whoever made the control connection makes the streams too, of both sides:
  * that way is known to be open. The other side asks for what it needs with a
  * message {"type": "streams", "n": …}.
+ *
+ * A stream's segments fill the path as the sealed probes have found it
+ * (pmtu.c), for ICMP may be filtered on it. So streams wait for the search to
+ * end, for a while.
  */
 #include "tunnel/control.h"
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "tunnel/tunnel.h"
 
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,11 +29,35 @@
 #define DIALING_MAX 4	 /* at once: fewer than a stranger may hold half open */
 #define WANTED_MAX  1024 /* and not begun */
 
+/* For the search for the path's MTU, from a peer's first session on. Where nothing is filtered it
+ * takes two round trips. */
+#define SEARCH_PATIENCE_NS (2 * NS_PER_S)
+
+/* The MSS of a stream to a peer at an address, bytes: what the path is known to carry in one
+ * packet. */
+uint32_t control_stream_segment(const struct link *l, const struct endpoint *to)
+{
+	const struct tunnel *t = l->control->tunnel;
+	uint32_t path = peer_path_mtu(l->peer, t->n_workers);
+	uint32_t around = sizeof(struct tcphdr) +
+			  (endpoint_is_ipv4(to) ? sizeof(struct iphdr) : sizeof(struct ip6_hdr));
+
+	return (path > PMTU_FLOOR_IPV4 ? path : PMTU_FLOOR_IPV4) - around;
+}
+
+static bool path_is_searched(const struct link *l)
+{
+	return peer_path_state(l->peer, l->control->tunnel->n_workers) < PMTU_COMPLETE &&
+	       clock_ns() - l->session_ns < SEARCH_PATIENCE_NS && !l->rekeys;
+}
+
 static void dial_streams(struct link *l)
 {
 	struct conn *c;
 	bool ours;
 
+	if (path_is_searched(l))
+		return;
 	while (l->streams_dialing < DIALING_MAX && (l->streams_ours || l->streams_theirs)) {
 		/* In turns, so that neither side waits for all of the other's. */
 		ours = l->streams_ours && (!l->streams_theirs || l->streams_turn++ % 2);
@@ -58,6 +90,13 @@ void control_want_streams(struct link *l, unsigned n, bool ours)
 		return;
 	*wanted += n;
 	dial_streams(l);
+}
+
+/* Goes on with what had to wait. */
+void control_stream_tick(struct link *l)
+{
+	if (l->streams_ours || l->streams_theirs)
+		dial_streams(l);
 }
 
 /* A stream's connection has ended before it was handed over, or was handed over. */

@@ -249,6 +249,7 @@ static void tick(void *ctx)
 		watch_life(&k->links[i], now);
 		watch_mesh(&k->links[i], now);
 		watch_mtu(&k->links[i]);
+		control_stream_tick(&k->links[i]);
 	}
 	for (i = 0; i < SESSION_SLOTS; i++)
 		if (table->slots[i] && table->slots[i]->erase_ns && table->slots[i]->erase_ns < now)

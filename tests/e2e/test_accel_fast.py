@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Split TCP: what its speed rests on, as far as it can be seen without measuring time."""
+import re
+
+import pytest
+from accel import connections, ready, start
+from path import Path
+from traffic import transfer
+
+MIB = 1 << 20
+TIMESTAMPS = 12     # bytes of TCP's header that an MSS as announced includes, and as used does not
+
+
+def segments(site):
+    """The MSS of each connection between the sites, as it is used."""
+    listing = site.run("ss -tinH state established".split()).stdout
+    return sorted(int(mss) + TIMESTAMPS for mss in re.findall(r" mss:(\d+)", listing))
+
+
+@pytest.mark.parametrize("mtu", [1280, 1500, 9000])
+def test_a_streams_segments_fill_the_path_and_the_control_connections_pass_anywhere(make_lab, mtu):
+    lab = make_lab(wan_mtu=mtu)
+    a, _ = start(lab)
+    transfer(lab.host("hA"), lab.host("hB"), 4 * MIB)
+    assert connections(a)["opened"] == 1
+    for site in lab.all_sites:
+        control, *streams = segments(site)
+        assert control == 536
+        assert len(streams) >= 8 and set(streams) == {mtu - 40}
+
+
+def test_a_streams_segments_fit_where_icmp_is_filtered(make_lab):
+    path = Path(make_lab, 1400)
+    a, b = tunnels = [path.lab.tunnel(letter, "-t", "wan", "-f", path.address(other), "-b", "border:1,accel",
+                                      *path.lab.sealed_args(letter)) for letter, other in ("AB", "BA")]
+    ready(path.lab, *tunnels)
+    transfer(path.lab.host("hA"), path.lab.host("hB"), 2 * MIB)
+    transfer(path.lab.host("hB"), path.lab.host("hA"), 2 * MIB, seed=2)
+    assert connections(a)["opened"] == connections(b)["opened"] == 1
+    assert all(mss <= 1400 - 40 for site in path.lab.all_sites for mss in segments(site))
