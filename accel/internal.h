@@ -5,6 +5,7 @@
 
 #include "accel/accel.h"
 #include "accel/chunk.h"
+#include "accel/credit.h"
 #include "accel/flow.h"
 #include "accel/journal.h"
 #include "accel/life.h"
@@ -79,6 +80,7 @@ struct relay {
 	uint32_t window;   /* that we have granted */
 	uint64_t owed;	   /* bytes received and not yet credited back */
 	uint64_t taken;	   /* of them written to the host */
+	struct credit_meter meter;
 	struct chunk *queue, **queue_end;
 	uint64_t queued; /* bytes */
 	struct relay *prev, *next, *next_pending;
@@ -104,12 +106,14 @@ struct stream {
 	struct record_reader reader;
 	struct chunk *out; /* records to be sealed and sent; NULL: none */
 	uint64_t born_ns, closing_ns;
-	uint64_t flows;	       /* it has served */
-	uint64_t wrote;	       /* bytes, before TLS */
-	uint64_t wrote_before; /* at the last look of share.c */
-	uint64_t paced;	       /* bytes a second; 0: as fast as it goes */
-	bool active;	       /* it wrote between the last two looks */
-	uint32_t instance;     /* of the peer's process; 0: not known yet */
+	uint64_t flows;		   /* it has served */
+	struct credit_meter meter; /* of what is sent for its flow */
+	uint32_t unsent_limit;	   /* TCP_NOTSENT_LOWAT, as it is set */
+	uint64_t wrote;		   /* bytes, before TLS */
+	uint64_t wrote_before;	   /* at the last look of share.c */
+	uint64_t paced;		   /* bytes a second; 0: as fast as it goes */
+	bool active;		   /* it wrote between the last two looks */
+	uint32_t instance;	   /* of the peer's process; 0: not known yet */
 	struct stream *prev, *next, *next_pending;
 };
 

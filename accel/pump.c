@@ -148,26 +148,37 @@ void pump_out(struct relay *r)
 	}
 }
 
-/* How many bytes the peer may send beyond what the host has taken: twice what is under way in a
- * round trip at the best rate seen, within bounds. */
+/* How many bytes the peer may send beyond what the host has taken, to begin with. */
 uint32_t pump_window(const struct relay *r)
 {
-	/* Until a rate is known: what 1 Gbit/s fills in a round trip. */
-	uint64_t bytes = 2 * (stream_rtt_ns(r->stream) / 8);
+	return credit_window(stream_rtt_ns(r->stream), CREDIT_FIRST_RATE);
+}
 
-	if (bytes < CREDIT_MIN)
-		return CREDIT_MIN;
-	return bytes > CREDIT_MAX ? CREDIT_MAX : (uint32_t)bytes;
+/* How many more bytes the peer may have under way than until now, as fast as they come. */
+static uint32_t widen(struct relay *r)
+{
+	uint64_t now = clock_ns(), rtt, rate;
+	uint32_t wanted;
+
+	if (now - r->meter.since_ns < CREDIT_MEASURE_NS)
+		return 0; /* without asking the kernel */
+	rtt = stream_rtt_ns(r->stream);
+	rate = credit_measure(&r->meter, now, r->received, rtt);
+	wanted = rate ? credit_window(rtt, rate) : 0;
+	return wanted > r->window ? wanted - r->window : 0;
 }
 
 /* Grants again what the host has taken. */
 static void credit_back(struct relay *r)
 {
 	uint8_t payload[CREDIT_LEN];
+	uint32_t more;
 
 	if (!r->stream || r->life.done_sent || r->taken < r->window / 16)
 		return;
-	store_be32(payload, (uint32_t)r->taken);
+	more = widen(r);
+	store_be32(payload, (uint32_t)r->taken + more);
+	r->window += more;
 	r->owed -= r->taken;
 	r->taken = 0;
 	stream_send(r->stream, RECORD_CREDIT, payload, sizeof(payload));

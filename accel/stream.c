@@ -35,8 +35,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NOTSENT_LOWAT  (256 << 10) /* bytes the kernel may hold that were not sent yet */
-#define STREAM_BUFFER  CREDIT_MAX  /* more than credit allows is never on the way */
+#define STREAM_BUFFER  CREDIT_MAX /* more than credit allows is never on the way */
 #define REFILL_WAIT_NS (5 * NS_PER_S)
 
 struct handover {
@@ -60,7 +59,7 @@ void accel_prepare_stream(const struct accel *a, int fd)
 		sock_set(fd, SOL_SOCKET, SO_RCVBUF, STREAM_BUFFER);
 	if (sock_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, STREAM_BUFFER))
 		sock_set(fd, SOL_SOCKET, SO_SNDBUF, STREAM_BUFFER);
-	sock_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT);
+	sock_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CREDIT_UNSENT_MIN);
 	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
@@ -419,6 +418,7 @@ void stream_free_for_next(struct stream *s)
 	struct pool *p = &s->a->pools[s->peer];
 
 	s->relay = NULL;
+	s->meter = (struct credit_meter){0};
 	if (s->dead)
 		return;
 	stream_flush(s);
@@ -443,11 +443,25 @@ uint64_t stream_rtt_ns(const struct stream *s)
 	return (uint64_t)info.tcpi_rtt * NS_PER_US;
 }
 
+/* Has TCP hold no less than it needs to be busy, and no more, of what it has not sent yet. */
+static void limit_unsent(struct stream *s, uint64_t now)
+{
+	uint64_t rate = credit_measure(&s->meter, now, s->relay->sent, 0);
+	uint32_t limit = credit_unsent(rate);
+
+	if (!rate || limit == s->unsent_limit)
+		return;
+	sock_set(s->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)limit);
+	s->unsent_limit = limit;
+}
+
 /* Ends what takes too long to end, and what is too old. */
 void stream_tick(struct stream *s, uint64_t now)
 {
 	if (s->dead)
 		return;
+	if (s->relay)
+		limit_unsent(s, now);
 	if (s->state == STREAM_CLOSING && now - s->closing_ns > STREAM_CLOSE_NS)
 		to_dead(s);
 	else if (s->state == STREAM_IDLE && s->we_open && now - s->born_ns > STREAM_AGE_NS)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* test_stream.c - streams to peers: which one serves, how long, and how one ends */
 #include "accel/internal.h"
+#include "accel/outbox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +44,8 @@ static int set_up(void **state)
 	f->a.conf.n_peers = 1;
 	f->a.instance = 1;
 	f->a.loop = loop_new(&e);
-	f->a.scratch = malloc(65536);
+	f->a.scratch = malloc(SCRATCH);
+	f->a.outbox = outbox_method();
 	/* What is tested lies above TLS: no certificates. */
 	f->ctx = SSL_CTX_new(TLS_method());
 	SSL_CTX_set_max_proto_version(f->ctx, TLS1_2_VERSION);
@@ -64,6 +66,8 @@ static int tear_down(void **state)
 	loop_free(f->a.loop);
 	SSL_CTX_free(f->ctx);
 	free(f->a.scratch);
+	BIO_meth_free(f->a.outbox);
+	chunks_free(&f->a.chunks);
 	free(f);
 	return 0;
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* credit.c - how many bytes may be under way, from what is measured. Pure */
+/*
+ * A window that is just filled at the rate measured is doubled by the formula,
+ * so it grows until something else is the limit, as TCP's own receive buffer
+ * does. It is not taken back: what was granted may be on its way.
+ */
+#include "accel/credit.h"
+
+#include "accel/stream_proto.h"
+#include "lib/clock.h"
+
+/* a × b ÷ one second, or the most there is. */
+static uint64_t in_time(uint64_t bytes_per_s, uint64_t ns)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(bytes_per_s, ns, &product) ? UINT64_MAX / NS_PER_S
+								 : product / NS_PER_S;
+}
+
+/* What a peer may send beyond what the host has taken, bytes: twice what is under way in a round
+ * trip and the time that threads take, within bounds. */
+uint32_t credit_window(uint64_t rtt_ns, uint64_t bytes_per_s)
+{
+	uint64_t bytes = 2 * in_time(bytes_per_s, rtt_ns + CREDIT_SLACK_NS);
+
+	if (bytes < CREDIT_MIN)
+		return CREDIT_MIN;
+	return bytes > CREDIT_MAX ? CREDIT_MAX : (uint32_t)bytes;
+}
+
+/* What may wait in front of a stream's TCP, bytes: enough for it not to run dry while threads wait,
+ * and little enough for what is said last to leave soon. */
+uint32_t credit_unsent(uint64_t bytes_per_s)
+{
+	uint64_t bytes = in_time(bytes_per_s, CREDIT_SLACK_NS);
+
+	if (bytes < CREDIT_UNSENT_MIN)
+		return CREDIT_UNSENT_MIN;
+	return bytes > CREDIT_UNSENT_MAX ? CREDIT_UNSENT_MAX : (uint32_t)bytes;
+}
+
+/*
+ * Measures how fast bytes come.
+ * @bytes: that have come so far
+ * Returns bytes a second, and begins anew; or 0: not long enough yet.
+ */
+uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes, uint64_t rtt_ns)
+{
+	uint64_t least = rtt_ns > CREDIT_MEASURE_NS ? rtt_ns : CREDIT_MEASURE_NS;
+	uint64_t elapsed = now_ns - m->since_ns, came = bytes - m->bytes;
+
+	if (m->since_ns && elapsed < least)
+		return 0;
+	if (!m->since_ns)
+		elapsed = 0;
+	*m = (struct credit_meter){now_ns, bytes};
+	return elapsed ? (uint64_t)((double)came * NS_PER_S / (double)elapsed) : 0;
+}

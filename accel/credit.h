@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* credit.h - how many bytes may be under way, from what is measured */
+#ifndef ACCEL_CREDIT_H
+#define ACCEL_CREDIT_H
+
+#include <stdint.h>
+
+/* A stream is taken to carry so much until it is known: 1 Gbit/s, in bytes a second. */
+#define CREDIT_FIRST_RATE 125000000u
+
+/* For what threads may have to wait for a processor, besides the round trip. */
+#define CREDIT_SLACK_NS (10 * 1000000ull)
+
+/* A rate is measured over a round trip, and over this at least. */
+#define CREDIT_MEASURE_NS (50 * 1000000ull)
+
+/* Bytes in front of a stream's TCP that it has not sent yet. */
+#define CREDIT_UNSENT_MIN (256u << 10)
+#define CREDIT_UNSENT_MAX (4u << 20)
+
+/* Since when a direction of a flow is measured. */
+struct credit_meter {
+	uint64_t since_ns; /* 0: not begun */
+	uint64_t bytes;	   /* that had come by then */
+};
+
+uint32_t credit_window(uint64_t rtt_ns, uint64_t bytes_per_s);
+uint32_t credit_unsent(uint64_t bytes_per_s);
+uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes, uint64_t rtt_ns);
+
+#endif

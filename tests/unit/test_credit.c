@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* test_credit.c - windows from round trip and rate: worked figures, bounds, and how they grow */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "accel/credit.h"
+#include "accel/stream_proto.h"
+#include "lib/clock.h"
+
+static void a_window_is_twice_the_round_trip_and_the_slack_at_the_rate(void **state)
+{
+	/* 2 × (120 + 10) ms × 125 MB/s */
+	assert_int_equal(credit_window(120 * NS_PER_MS, CREDIT_FIRST_RATE), 32500000);
+	assert_int_equal(credit_window(0, CREDIT_FIRST_RATE), 2500000);
+	assert_int_equal(credit_window(20 * NS_PER_MS, 12500000), 750000);
+}
+
+static void a_window_stays_within_what_the_protocol_allows(void **state)
+{
+	assert_int_equal(credit_window(0, 0), CREDIT_MIN);
+	assert_int_equal(credit_window(NS_PER_S, 1), CREDIT_MIN);
+	assert_int_equal(credit_window(NS_PER_S, CREDIT_FIRST_RATE), CREDIT_MAX);
+	assert_int_equal(credit_window(UINT64_MAX / 2, UINT64_MAX), CREDIT_MAX);
+}
+
+static void what_waits_unsent_is_the_slack_at_the_rate(void **state)
+{
+	assert_int_equal(credit_unsent(0), CREDIT_UNSENT_MIN);
+	assert_int_equal(credit_unsent(CREDIT_FIRST_RATE), 1250000);
+	assert_int_equal(credit_unsent(UINT64_MAX), CREDIT_UNSENT_MAX);
+}
+
+static void nothing_is_measured_before_a_round_trip_is_over(void **state)
+{
+	struct credit_meter m = {0};
+	uint64_t rtt = 120 * NS_PER_MS, t = 7 * NS_PER_S;
+
+	assert_int_equal(credit_measure(&m, t, 5000000, rtt), 0); /* begins */
+	assert_int_equal(credit_measure(&m, t + rtt - 1, 9000000, rtt), 0);
+	assert_int_equal(credit_measure(&m, t + rtt, 5000000 + 12000000, rtt), 100000000);
+	/* …and anew from there */
+	assert_int_equal(credit_measure(&m, t + rtt + 1, 99000000, rtt), 0);
+	assert_int_equal(credit_measure(&m, t + 2 * rtt, 17000000, rtt), 0);
+}
+
+static void a_short_round_trip_is_measured_over_a_stated_time(void **state)
+{
+	struct credit_meter m = {0};
+	uint64_t t = NS_PER_S;
+
+	credit_measure(&m, t, 0, 1000);
+	assert_int_equal(credit_measure(&m, t + CREDIT_MEASURE_NS - 1, 1000, 1000), 0);
+	assert_int_equal(credit_measure(&m, t + CREDIT_MEASURE_NS, 1000, 1000), 20000);
+}
+
+/* A path that carries four times what was first thought. */
+static void a_window_that_is_the_limit_grows_until_it_is_not(void **state)
+{
+	uint64_t rtt = 50 * NS_PER_MS, line = 4ull * CREDIT_FIRST_RATE, rate;
+	uint32_t window = credit_window(rtt, CREDIT_FIRST_RATE), next;
+	unsigned turns;
+
+	for (turns = 0; turns < 8; turns++) {
+		rate = (uint64_t)window * NS_PER_S / rtt;
+		next = credit_window(rtt, rate < line ? rate : line);
+		if (next <= window)
+			break;
+		window = next;
+	}
+	assert_in_range(turns, 1, 3);
+	assert_true((uint64_t)window * NS_PER_S / rtt >= line);
+	assert_int_equal(window, 2 * line / NS_PER_S * (rtt + CREDIT_SLACK_NS));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_window_is_twice_the_round_trip_and_the_slack_at_the_rate),
+		cmocka_unit_test(a_window_stays_within_what_the_protocol_allows),
+		cmocka_unit_test(what_waits_unsent_is_the_slack_at_the_rate),
+		cmocka_unit_test(nothing_is_measured_before_a_round_trip_is_over),
+		cmocka_unit_test(a_short_round_trip_is_measured_over_a_stated_time),
+		cmocka_unit_test(a_window_that_is_the_limit_grows_until_it_is_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
