@@ -33,6 +33,7 @@ enum { ACCEL_LOCAL = -1, ACCEL_NOWHERE = -2 };
 	X(far_side, "the far side does not know the hosts as we do, or is short")        \
 	X(crossing, "both ends open at the same time")                                   \
 	X(unanswered, "the server's answer did not come by the far side: another path?") \
+	X(crowd, "its host is opening too many connections at a time")                   \
 	X(limit, "more connections than are remembered or relayed at once")              \
 	X(stack, "the stack's TAP or socket could not be made")                          \
 	X(confirmed, "found in the middle; the peer knows it as bridged")

@@ -6,6 +6,7 @@
 #include "accel/accel.h"
 #include "accel/chunk.h"
 #include "accel/credit.h"
+#include "accel/crowd.h"
 #include "accel/flow.h"
 #include "accel/journal.h"
 #include "accel/life.h"
@@ -156,6 +157,7 @@ struct accel {
 	struct accel_counts counts;
 	_Atomic unsigned news;		      /* handed over and not yet seen */
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
+	struct crowd crowd;		      /* clients here */
 	struct relay *relays;
 	unsigned n_relays, relays_max;
 	struct stream *streams;

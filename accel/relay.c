@@ -243,14 +243,34 @@ static void conclude(struct relay *r, unsigned actions)
 		relay_syn(a, f->key.tag, &syn, &p);
 }
 
+/* What of a client's connection counts against what its host may open at a time. */
+static enum crowd_phase crowd_phase_of(const struct relay *r)
+{
+	if (r->life.role != LIFE_NEAR)
+		return CROWD_NONE;
+	switch (r->life.phase) {
+	case LIFE_HELD:
+	case LIFE_CANCELLING: return CROWD_IS_OPENING;
+	case LIFE_ACCEPTING: return CROWD_IS_ACCEPTING;
+	default: return CROWD_NONE;
+	}
+}
+
+static void count_crowd(struct relay *r, enum crowd_phase before)
+{
+	crowd_move(&r->a->crowd, r->flow->local_mac, r->flow->key.local, before, crowd_phase_of(r));
+}
+
 /* Something has happened to a flow: does what must be done. The relay may have ended afterwards. */
 void relay_event(struct relay *r, enum life_event ev)
 {
+	enum crowd_phase crowd = crowd_phase_of(r);
 	unsigned actions;
 
 	if (r->ended)
 		return;
 	actions = life_next(&r->life, ev);
+	count_crowd(r, crowd);
 	if (actions & LIFE_BAD) {
 		if (r->stream)
 			stream_break(r->stream, "it said what has no sense now");
@@ -322,6 +342,7 @@ struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role)
 	a->relays = r;
 	a->n_relays++;
 	f->relay = r;
+	count_crowd(r, CROWD_NONE);
 	return r;
 }
 
@@ -365,6 +386,9 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 		return false;
 	*reason = ACCEL_REASON_not_agreed;
 	if (!a->host.agreed(a->host.ctx, f->key.tag, (unsigned)peer))
+		return false;
+	*reason = ACCEL_REASON_crowd;
+	if (!crowd_has_room(&a->crowd, f->local_mac, f->key.local))
 		return false;
 	*reason = ACCEL_REASON_limit;
 	if (a->n_relays >= a->relays_max)
