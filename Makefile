@@ -126,8 +126,10 @@ check-unit: $(UNIT_BINS) ## the unit tests of one VARIANT (release, asan, tsan, 
 	$(Q)for t in $(UNIT_BINS); do out=$$($$t 2>&1) || { printf '%s\n' "$$out"; echo "FAILED $$t"; exit 1; }; \
 		printf '%s\n' "$$out" | grep -E 'PASSED' | tail -n 1 | sed "s|^|$$(basename $$t): |"; done
 
-check-e2e: build/longhaul tools ## the end-to-end tests (root; namespaces of their own)
-	$(Q)LONGHAUL=$(CURDIR)/build/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
+# So many at the same time; auto is two a processor, because they mostly wait.
+E2E_JOBS   ?= auto
+check-e2e: build/longhaul tools ## the end-to-end tests (root; namespaces of their own), E2E_JOBS (auto) at the same time
+	$(Q)LONGHAUL=$(CURDIR)/build/longhaul $(PYTEST) -q -p no:cacheprovider -n $(E2E_JOBS) --dist loadgroup tests/e2e $(PYTEST_ARGS)
 
 # Under a sanitizer a test may take longer than pytest.ini allows.
 SLOWER     := PYTEST_TIMEOUT=600
@@ -136,7 +138,7 @@ check-full: deps ## check, then end to end under ASan and TSan, long properties,
 	$(Q)TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp $(MAKE) --no-print-directory VARIANT=tsan check-unit
 	$(Q)$(MAKE) --no-print-directory VARIANT=asan build/asan/longhaul
 	$(Q)$(MAKE) --no-print-directory VARIANT=tsan build/tsan/longhaul
-	$(Q)$(MAKE) --no-print-directory check-e2e PYTEST_ARGS='-m full $(PYTEST_ARGS)'
+	$(Q)$(MAKE) --no-print-directory check-e2e E2E_JOBS=0 PYTEST_ARGS='-m full $(PYTEST_ARGS)'
 	$(Q)$(SLOWER) LONGHAUL=$(CURDIR)/build/asan/longhaul $(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)
 	$(Q)$(SLOWER) LONGHAUL=$(CURDIR)/build/tsan/longhaul TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp \
 		$(PYTEST) -q -p no:cacheprovider tests/e2e $(PYTEST_ARGS)

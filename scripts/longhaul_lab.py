@@ -43,6 +43,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import string
 import subprocess
 import sysconfig
@@ -57,7 +58,7 @@ from longhaul_netns import (Command, LabError, Node, OptionError, Process, Reape
                             tail, wait_for)
 
 __all__ = ["Capture", "Command", "Host", "Lab", "LabError", "Line", "Node", "OptionError", "Process", "Site",
-           "Tunnel", "WaitTimeout", "iperf3", "leftovers", "longhaul", "tail", "wait_for"]
+           "Tunnel", "WaitTimeout", "describe", "iperf3", "leftovers", "longhaul", "tail", "wait_for"]
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_SITES = 8
@@ -87,7 +88,8 @@ def leftovers() -> list[str]:
             *(f"the namespace {link} is held" for link in held if link.startswith("net:["))]
 
 
-def _describe(pid: int) -> str:
+def describe(pid: int) -> str:
+    """A process by its number and command line."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         return f"process {pid}: {words.strip()}"
@@ -178,6 +180,32 @@ class Site(Node):
     mac: str
 
 
+def ask(node: Node, instance: str, cmd: str, timeout: float) -> dict[str, Any]:
+    """An instance's reply on its control socket; LabError if there is none.
+
+    Without a process: what polls would keep a processor busy with starting them.
+    """
+    reply = b""
+    try:
+        with node.netns():      # abstract names are the network namespace's
+            sock = socket.socket(socket.AF_UNIX)
+        with sock:
+            sock.settimeout(timeout)
+            sock.connect(f"\0longhaul/{instance}")
+            sock.sendall(json.dumps({"version": 1, "cmd": cmd}).encode() + b"\n")
+            while not reply.endswith(b"\n"):
+                part = sock.recv(1 << 20)
+                if not part:
+                    raise ConnectionError("it hung up")
+                reply += part
+    except OSError as error:
+        raise LabError(f"{node.name}: instance {instance!r} does not answer: {error}") from None
+    document = json.loads(reply)
+    if "error" in document:
+        raise LabError(f"{node.name}: instance {instance!r}: {document['error']}")
+    return document
+
+
 class Tunnel(Process):
     """A running `longhaul tunnel`."""
 
@@ -185,9 +213,8 @@ class Tunnel(Process):
     instance: str
 
     def status(self, timeout: float = 5.0) -> dict[str, Any]:
-        """What `longhaul status --json` says; LabError while it does not answer."""
-        return json.loads(self.node.run([longhaul(), "status", self.instance, "--json"],
-                                        timeout=timeout).stdout)
+        """What `longhaul status --json` prints; LabError while it does not answer."""
+        return ask(self.node, self.instance, "status", timeout)
 
     def peers_up(self, timeout: float = 30.0) -> "Tunnel":
         """Wait until every peer of a sealed tunnel is up."""
@@ -519,7 +546,7 @@ class Lab:
         self.stop_processes()
         self.reaper.close()
         inodes = {node.namespace.inode for node in self.nodes.values()}
-        _survivors.extend(_describe(pid) for pid in residents(inodes) if pid != os.getpid())
+        _survivors.extend(describe(pid) for pid in residents(inodes) if pid != os.getpid())
         for node in self.nodes.values():
             node.namespace.close()
         _open.remove(self)
@@ -533,9 +560,8 @@ class Line(Process):
     instance: str
 
     def show(self, timeout: float = 5.0) -> dict[str, Any]:
-        """What `longhaul shape show --json` says."""
-        return json.loads(self.node.run([longhaul(), "shape", "show", self.instance, "--json"],
-                                        timeout=timeout).stdout)
+        """What `longhaul shape show --json` prints; LabError while it does not answer."""
+        return ask(self.node, self.instance, "status", timeout)
 
     def set(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Change the line while it runs."""

@@ -38,6 +38,9 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence, Union
 
 CLONE_NEWNET = 0x40000000
+SO_RCVBUFFORCE = 33             # Python has no name for it
+PACKET_BUFFER = 64 << 20        # bytes; who reads late on a busy machine still gets every frame
+POLL_SHARE, POLL_MAX_S = 0.05, 0.5      # wait_for() is late by at most this share of the time, and this
 PYTHON = "/usr/bin/python3"
 Command = Union[str, Sequence["str | os.PathLike[str]"]]
 
@@ -61,9 +64,11 @@ def wait_for(predicate: Callable[[], Any], timeout: float = 10.0, what: str = "a
     """Poll predicate until it returns something true, and return that.
 
     A LabError or OSError raised by predicate counts as "not yet". After timeout seconds a
-    WaitTimeout says what was waited for and what the predicate returned or raised last.
+    WaitTimeout says what was waited for and what the predicate returned or raised last. What takes
+    long is looked at less often than each interval (seconds): many a look starts a process.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
+    deadline = began + timeout
     while True:
         try:
             last: Any = predicate()
@@ -71,9 +76,10 @@ def wait_for(predicate: Callable[[], Any], timeout: float = 10.0, what: str = "a
                 return last
         except (LabError, OSError) as error:
             last = error
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise WaitTimeout(f"waited {timeout:g} s for {what}; last: {last!r}")
-        time.sleep(interval)
+        time.sleep(max(interval, min((now - began) * POLL_SHARE, POLL_MAX_S, deadline - now)))
 
 
 def split(cmd: Command) -> list[str]:
@@ -407,6 +413,7 @@ class Node:
         """
         with self.netns():
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, PACKET_BUFFER)
             sock.bind((ifname, protocol))
         sock.settimeout(timeout)
         return sock

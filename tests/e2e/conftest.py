@@ -10,16 +10,21 @@
     def test_two(make_lab):                 # as many as it takes
         first, second = make_lab(), make_lab(line=True)
 
+Tests run on several workers at the same time (pytest-xdist, `make check-e2e`): what a test makes is its
+laboratory's, or bears a name that nothing else has. Those with one xdist_group mark run on one worker.
+
 When a test fails, the logs of all processes of its laboratories are in the report, and in
 $LONGHAUL_ARTIFACTS, if that is set, with the captures. A test also fails, at its end, if a process
 of its laboratories wrote a sanitizer's report.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import sys
+import uuid
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -28,12 +33,27 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from longhaul_lab import Lab, leftovers, longhaul, tail  # noqa: E402
+from longhaul_lab import Lab, WaitTimeout, describe, leftovers, longhaul, tail, wait_for  # noqa: E402
+from traces import marked  # noqa: E402
 
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:")
 LOG_LINES = 60
+SESSION_MARK = "LONGHAUL_TEST_SESSION"
+WORKERS_MAX = 12
 
 _labs: list[Lab] = []   # those open now, in the order in which they were built
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What comes of this session and its workers is known by its environment."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SESSION_MARK] = uuid.uuid4().hex
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """-n auto: tests wait more than they work."""
+    return min(2 * len(os.sched_getaffinity(0)), WORKERS_MAX)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -42,9 +62,23 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit("the end-to-end tests need root (network namespaces)", returncode=2)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """When all workers have ended, a crashed one too, nothing that they started may run on."""
+    if hasattr(session.config, "workerinput"):
+        return
+    with contextlib.suppress(WaitTimeout):
+        wait_for(lambda: not marked(SESSION_MARK, os.environ[SESSION_MARK]), 10)
+        return
+    text = "\n".join(["processes left behind:", *map(describe, marked(SESSION_MARK, os.environ[SESSION_MARK]))])
+    session.config.hook.pytest_runtest_logreport(report=pytest.TestReport(
+        "the session", ("the session", None, ""), {}, "failed", text, "teardown"))
+    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_left() -> Iterator[None]:
-    """After the last test nothing of any laboratory may be there."""
+    """After a worker's last test nothing of its laboratories may be there."""
     yield
     if leftovers():
         pytest.fail("laboratories left behind:\n" + "\n".join(leftovers()), pytrace=False)

@@ -2,7 +2,6 @@
 """Numbered frames through a delay line, and the line's frame log, for the tests of `longhaul shape`."""
 from __future__ import annotations
 
-import socket
 import struct
 import time
 from dataclasses import dataclass
@@ -11,11 +10,9 @@ from typing import Iterable, Iterator
 
 import pytest
 from longhaul_lab import Lab
-from traffic import ethernet
+from traffic import counting, ethernet
 
 ETHERTYPE = 0x88b5      # IEEE 802 local experimental: no stack answers it
-RECEIVE_BUFFER = 64 << 20
-SO_RCVBUFFORCE = 33
 HEADER = struct.Struct("<8sIIQQQ24x")
 RECORD = struct.Struct("<QQQQQIIBBB13x")
 SENT, LOST, QUEUE_FULL, QUEUE_CODEL, CHECK, LINK_DOWN, REFUSED, NO_MEMORY = range(8)
@@ -65,13 +62,12 @@ class Wire:
         self.source, self.target = lab.site(letters[0]), lab.site(letters[1])
         self.sender = self.source.packet_socket("wan", protocol=0)
         self.receiver = self.target.packet_socket("wan", protocol=ETHERTYPE)
-        self.receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
 
     def frame(self, number: int, size: int = 60) -> bytes:
         """The frame of a number."""
         body = number.to_bytes(4, "big")
         return ethernet(self.target.mac, self.source.mac, ETHERTYPE,
-                        body + bytes((number * 7 + i) & 0xff for i in range(size - 18)))
+                        body + counting(number * 7, size - 18))
 
     def send(self, numbers: Iterable[int], size: int = 60, gap: float = 0.0) -> None:
         """Send the frames of these numbers; gap seconds between two."""

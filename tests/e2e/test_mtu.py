@@ -7,7 +7,7 @@ import time
 import pytest
 from longhaul_lab import Capture, LabError, longhaul, wait_for
 from path import Path, found
-from traffic import drops, stream, transfer
+from traffic import counting, drops, stream, transfer
 
 MIB = 1 << 20
 AROUND = 28 + 36 + 14       # of an inner packet, over IPv4
@@ -199,7 +199,7 @@ class Load:
         conn.settimeout(30)
         with conn:
             while chunk := conn.recv(1 << 16):
-                assert chunk == bytes((self.streamed + i) % 251 for i in range(len(chunk)))
+                assert chunk == counting(self.streamed, len(chunk), 251)
                 self.streamed += len(chunk)
 
     def _stream(self):
@@ -210,7 +210,7 @@ class Load:
         with sock:
             sock.connect((self.b.ip, 7110))
             while not self.stop.is_set():
-                sock.sendall(bytes((at + i) % 251 for i in range(20000)))
+                sock.sendall(counting(at, 20000, 251))
                 at += 20000
                 time.sleep(0.02)
 

@@ -187,10 +187,11 @@ def test_a_rate_serialises_exactly_and_its_queue_counts_apart(lab, tmp_path):
 
 @pytest.mark.parametrize("discipline", ["head", "codel"])
 def test_other_disciplines_drop_others(lab, tmp_path, discipline):
-    line = lab.shape("--rate", "1mbit", "--queue", "40frames", "--queue-discipline", discipline, "--log",
+    line = lab.shape("--rate", "200kbit", "--queue", "40frames", "--queue-discipline", discipline, "--log",
                      str(tmp_path / "log"))
     wire = Wire(lab)
-    # Slower than a burst: CoDel wants to see the queue standing for its interval.
+    # Slower than a burst: CoDel wants to see the queue standing for its interval. A frame takes 40 ms to leave, so that
+    # the queue fills up on a busy machine too.
     wire.send(range(200), size=1000, gap=0.003)
     wait_for(lambda: line.show()["directions"][0]["frames_in"] == 200
              and not line.show()["directions"][0]["flight"]["frames"], 30, "the queue to run empty")
@@ -205,7 +206,8 @@ def test_other_disciplines_drop_others(lab, tmp_path, discipline):
 
 def test_a_trace_gives_frames_their_opportunities(lab, tmp_path):
     trace = tmp_path / "trace"
-    trace.write_text("".join(f"{ms}\n" for ms in (5, 5, 20, 40)))
+    # Far apart, so that on a busy machine too frames are there before their opportunities.
+    trace.write_text("".join(f"{ms}\n" for ms in (20, 20, 80, 160)))
     line = lab.shape("--ab", f"--rate trace:{trace} --queue unlimited", "--log", str(tmp_path / "log"))
     wire = Wire(lab)
     wire.send(range(40), size=1504)
@@ -213,8 +215,8 @@ def test_a_trace_gives_frames_their_opportunities(lab, tmp_path):
     line.stop()
     due = [r.due for r in frame_log(tmp_path / "log", 0)]
     steps = [(b - a) // MS for a, b in zip(due, due[1:])]
-    # Opportunities at 5, 5, 20 and 40 ms of every 40: the gaps between them, wherever we came in.
-    cycle = [0, 15, 20, 5]
+    # Opportunities at 20, 20, 80 and 160 ms of every 160: the gaps between them, wherever we came in.
+    cycle = [0, 60, 80, 20]
     assert any(steps == [cycle[(i + k) % 4] for i in range(39)] for k in range(4)), steps
     assert all((b - a) % MS == 0 for a, b in zip(due, due[1:]))
 

@@ -24,7 +24,7 @@ def test_programs_get_one_versioned_object_whose_counts_add_up(make_lab):
     lab = make_lab()
     a, b = lab.tunnel("A", *PLAIN), lab.tunnel("B", *PLAIN)
     lab.host("hA").ping(lab.host("hB").ip, count=10)
-    status = a.status()
+    status = json.loads(lab.site("A").run([longhaul(), "status", "--json"]).stdout)
     assert status["version"] == 1 and status["pid"] == a.pid
     port, peer = status["ports"][0], status["peers"][0]
     wait_for(lambda: a.status()["ports"][0]["out"]["frames"] >= 11, what="replies")

@@ -11,6 +11,18 @@ from longhaul_lab import wait_for
 MARK = "LONGHAUL_TEST_MARK"
 
 
+def marked(name: str, value: str) -> list[int]:
+    """All processes that were started with this in their environment."""
+    mark, found = f"{name}={value}\0".encode(), []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and mark in Path(f"/proc/{entry}/environ").read_bytes():
+                found.append(int(entry))
+        except OSError:     # it has just ended, or is a zombie
+            pass
+    return found
+
+
 class Traces:
     """Run commands with env, and everything that comes of them is found again."""
 
@@ -22,14 +34,7 @@ class Traces:
 
     def pids(self) -> list[int]:
         """All processes that came of it, children of children too."""
-        mark, found = f"{MARK}={self.name}".encode(), []
-        for entry in os.listdir("/proc"):
-            try:
-                if entry.isdigit() and mark in Path(f"/proc/{entry}/environ").read_bytes():
-                    found.append(int(entry))
-            except OSError:     # it has just ended, or is a zombie
-                pass
-        return found
+        return marked(MARK, self.name)
 
     def left(self) -> list[str]:
         """What is there of it still."""

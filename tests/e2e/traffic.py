@@ -16,6 +16,12 @@ def stream(nbytes: int, seed: int) -> bytes:
     return random.Random(seed).randbytes(nbytes)
 
 
+def counting(start: int, nbytes: int, modulus: int = 256) -> bytes:
+    """Bytes that count up from start."""
+    start %= modulus
+    return (bytes(range(modulus)) * ((start + nbytes) // modulus + 1))[start:start + nbytes]
+
+
 def transfer(client: Host, server: Host, nbytes: int, ipv6: bool = False, port: int = 7000,
              seed: int = 1, timeout: float = 60.0) -> None:
     """Send nbytes over one TCP connection and assert that the server got those very bytes."""
