@@ -69,6 +69,7 @@ static void inject_syn(struct relay *r)
 	if (a->stack.steer->prepare)
 		r->prepared = !a->stack.steer->prepare(&a->stack, r->flow);
 	atomic_store(&r->flow->first, s.seq + 1);
+	atomic_store(&r->flow->has_first, true);
 	atomic_store(&r->flow->way, FLOW_DIVERT);
 	segment_untag(&f, &p);
 	if (!stack_write(r->flow->tap, 0, &f))
