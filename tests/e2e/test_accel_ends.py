@@ -249,13 +249,16 @@ def test_a_pause_within_the_outage_loses_nothing(make_lab):
         wait_for(lambda: state(one) == "FIN_WAIT2", 60, "the FIN to be acknowledged")
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 @pytest.mark.parametrize("dead", ["hA", "hB"])
-def test_a_dead_host_is_found_and_the_other_reset(make_lab, dead):
+def test_a_dead_host_is_found_and_the_other_reset(make_lab, dead, busy):
     lab = make_lab()
     start(lab, "--outage", "2s")
     with connected(lab) as pair:
         alive = pair[1] if dead == "hA" else pair[0]
         lab.host(dead).run("nft -f -", input="table inet t { chain c { type filter hook input priority 0; drop; }; }\n")
+        if busy:
+            alive.sendall(b"nobody takes this")
         assert was_reset(alive)
 
 
