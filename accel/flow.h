@@ -62,20 +62,20 @@ struct flow {
 	_Atomic uint16_t host_mss; /* what the host's SYN offered */
 	_Atomic uint32_t first;	   /* sequence number of the host's first byte; by its SYN */
 	_Atomic bool has_first;	   /* it is known */
-	_Atomic uint32_t stack_syn;  /* sequence number of the stack's SYN */
-	_Atomic uint32_t stack_ack;  /* what the stack expects next of the host */
-	_Atomic uint32_t stack_edge; /* …and where its window has ended at most */
-	_Atomic uint8_t stack_scale; /* of that window */
-	_Atomic uint8_t fin;	     /* enum flow_fin */
-	_Atomic uint32_t fin_seq;    /* where the host's FIN stands */
-	_Atomic bool told;	     /* the relay thread knows of the FIN */
-	_Atomic bool has_error;	     /* while connecting: an ICMP error came */
-	uint8_t reason;		     /* of FLOW_BRIDGE: enum accel_reason */
-	pthread_mutex_t lock;	     /* of the following */
+	_Atomic uint8_t fin;	   /* enum flow_fin */
+	_Atomic uint32_t fin_seq;  /* where the host's FIN stands */
+	_Atomic bool has_error;	   /* while connecting: an ICMP error came */
+	uint8_t reason;		   /* of FLOW_BRIDGE: enum accel_reason */
+	pthread_mutex_t lock;	   /* of the following */
 	struct segment_error error;
 	uint8_t headers[FLOW_HEADERS_MAX]; /* of the host's newest segment since its FIN, untagged
 					    */
 	uint16_t headers_len;
+	/* Written for each segment from the stack, so not beside what is read for each to it. */
+	_Atomic uint32_t stack_syn;  /* sequence number of the stack's SYN */
+	_Atomic uint32_t stack_ack;  /* what the stack expects next of the host */
+	_Atomic uint32_t stack_edge; /* …and where its window has ended at most */
+	_Atomic uint8_t stack_scale; /* of that window */
 	int slot;	     /* in the journal, + 1; 0: none. The relay thread's own, as is */
 	struct relay *relay; /* the relay thread's own; NULL: nothing is relayed (any more) */
 	struct cds_lfht_node node;

@@ -736,7 +736,10 @@ void relay_tick(struct relay *r, uint64_t now)
 	else if (r->life.phase == LIFE_ACCEPTING && now - r->phase_ns > ACCEPT_WAIT_NS)
 		relay_event(r, LIFE_EV_accept_timeout);
 	else if (r->life.phase == LIFE_OPEN) {
-		pump_check_acked(r); /* should an edge have been missed */
+		/* Should an edge have been missed, or news have been too many. */
+		pump_check_acked(r);
+		if (atomic_load(&r->flow->fin) != FLOW_FIN_NONE)
+			pump_out(r);
 		pump_check_alive(r, now);
 	}
 }
