@@ -64,11 +64,9 @@ static void to_stack(struct accel *a, unsigned worker, struct flow *fl, struct f
 	bool news;
 
 	segment_untag(f, &q);
-	if ((s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK)) {
-		atomic_store(&fl->first, s->seq + 1);
-		atomic_store(&fl->host_mss, segment_mss(f, &q));
-	}
-	flow_fin_filter(fl, f, &q, s, &news);
+	if ((s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK))
+		flow_host_answers(fl, f, &q, s);
+	news = flow_fin_filter(fl, f, &q, s);
 	if (!stack_write(fl->tap, worker, f))
 		count(&a->counts.tap_lost);
 	if (news)
@@ -89,11 +87,14 @@ static enum accel_verdict undecided(struct accel *a, unsigned tag, struct frame 
 		return ACCEL_BRIDGE;
 	quarantine = atomic_load_explicit(&a->quarantine_until_ns, memory_order_relaxed);
 	if (!is_open_syn(s)) {
-		if (!quarantine || s->flags & SEGMENT_SYN)
+		if (!quarantine || s->flags & SEGMENT_SYN || !segment_is_intact(f, p))
 			return ACCEL_BRIDGE;
 		news_frame(a, NEWS_UNKNOWN, tag, f);
 		return ACCEL_TAKEN;
 	}
+	/* The server would drop it; asked for by us, it would answer. */
+	if (!segment_is_intact(f, p))
+		return ACCEL_BRIDGE;
 	/* In quarantine what is bridged must be known to be so, or its next segment is not
 	 * believed. */
 	if (!quarantine && !decide_syn(&a->conf.tags[tag], f, p, &reason)) {
@@ -108,6 +109,8 @@ static enum accel_verdict ended(struct accel *a, struct flow *fl, unsigned tag, 
 				const struct packet *p, const struct segment *s, bool reset,
 				uint32_t now_ms)
 {
+	if (!segment_is_intact(f, p))
+		return ACCEL_TAKEN;
 	if (is_open_syn(s)) {
 		news_frame(a, NEWS_SYN, tag, f);
 		return ACCEL_TAKEN;
@@ -194,7 +197,9 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 	switch (way) {
 	case FLOW_BRIDGE: return bridge(fl, &s, now_ms);
 	case FLOW_HELD:
-		if (is_open_syn(&s))
+		if (!segment_is_intact(f, p))
+			;
+		else if (is_open_syn(&s))
 			news_frame(a, NEWS_SYN, tag, f);
 		else if (s.flags & SEGMENT_RST)
 			news_key(a, NEWS_RST, &key);
@@ -205,10 +210,10 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 			return ACCEL_BRIDGE;
 		/* The stack has no socket of a connection that is just ending: to its listener a
 		 * new SYN would be a connection that does not exist. */
-		if (is_open_syn(&s))
-			news_frame(a, NEWS_SYN, tag, f);
-		else
+		if (!is_open_syn(&s))
 			to_stack(a, worker, fl, f, p, &s);
+		else if (segment_is_intact(f, p))
+			news_frame(a, NEWS_SYN, tag, f);
 		return ACCEL_TAKEN;
 	case FLOW_RESET:
 	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, way == FLOW_RESET, now_ms);
@@ -291,6 +296,7 @@ bool accel_from_tap(struct accel *a, unsigned tap, struct frame *f, unsigned *ta
 		count(&a->counts.tap_dropped);
 		return false;
 	}
+	flow_stack_says(fl, f, &p, &s);
 	*tag = t->tag;
 	memcpy(f->data, fl->local_mac, 6);
 	memcpy(f->data + 6, fl->remote_mac, 6);

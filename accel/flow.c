@@ -185,41 +185,85 @@ static void keep_headers(struct flow *fl, const struct frame *f, const struct pa
 	fl->headers_len = p->payload;
 }
 
+/* Takes note of what the stack says to the host, before it is said. Worker's. */
+void flow_stack_says(struct flow *fl, const struct frame *f, const struct packet *p,
+		     const struct segment *s)
+{
+	uint32_t edge, scale = 0;
+
+	if (s->flags & SEGMENT_SYN) {
+		atomic_store(&fl->stack_scale, segment_wscale(f, p));
+		atomic_store(&fl->stack_syn, s->seq);
+	} else {
+		scale = atomic_load_explicit(&fl->stack_scale, memory_order_relaxed);
+	}
+	if (!(s->flags & SEGMENT_ACK))
+		return;
+	edge = s->ack + ((uint32_t)s->window << scale);
+	atomic_store_explicit(&fl->stack_ack, s->ack, memory_order_relaxed);
+	/* A window does not shrink (RFC 9293 3.8.6), but the scale may round it down. */
+	if (s->flags & SEGMENT_SYN ||
+	    (int32_t)(edge - atomic_load_explicit(&fl->stack_edge, memory_order_relaxed)) > 0)
+		atomic_store_explicit(&fl->stack_edge, edge, memory_order_relaxed);
+}
+
+/* Takes note of the SYN/ACK with which the host answers the stack, once. Worker's. */
+void flow_host_answers(struct flow *fl, const struct frame *f, const struct packet *p,
+		       const struct segment *s)
+{
+	if (atomic_load(&fl->has_first) || s->ack != atomic_load(&fl->stack_syn) + 1 ||
+	    !segment_is_intact(f, p))
+		return;
+	atomic_store(&fl->first, s->seq + 1);
+	atomic_store(&fl->host_mss, segment_mss(f, p));
+	atomic_store(&fl->has_first, true);
+}
+
+/* Whether a host may end its direction there: the stack would take it, now or when what is missing
+ * has come. */
+static bool may_end_at(const struct flow *fl, uint32_t end)
+{
+	uint32_t ack = atomic_load(&fl->stack_ack);
+
+	return end - ack <= atomic_load(&fl->stack_edge) - ack;
+}
+
 /*
- * Keeps the host's FIN from the stack. Worker's; the frame is untagged.
- * @news: set when the FIN has come for the first time
- * Returns whether anything is left that the stack must have.
+ * Keeps the host's FIN from the stack. Worker's; the frame is untagged. What
+ * the stack would not believe, because it is damaged or out of its window, is
+ * not believed here; the stack finds out by itself.
+ * Returns whether the FIN has come for the first time.
  */
 bool flow_fin_filter(struct flow *fl, struct frame *f, const struct packet *p,
-		     const struct segment *s, bool *news)
+		     const struct segment *s)
 {
 	uint8_t state = atomic_load_explicit(&fl->fin, memory_order_acquire);
 	bool has_fin = s->flags & SEGMENT_FIN && !(s->flags & (SEGMENT_RST | SEGMENT_SYN));
-	bool keep = true;
+	bool news = false;
 	uint32_t at;
 
-	*news = false;
 	if (state == FLOW_FIN_RELEASED || (state == FLOW_FIN_NONE && !has_fin))
-		return true;
+		return false;
 	pthread_mutex_lock(&fl->lock);
-	if (fl->fin == FLOW_FIN_RELEASED)
+	if (fl->fin == FLOW_FIN_RELEASED || !segment_is_intact(f, p))
 		goto out;
-	if (fl->fin == FLOW_FIN_NONE) {
+	if (fl->fin == FLOW_FIN_NONE && may_end_at(fl, s->seq + s->len)) {
 		atomic_store(&fl->fin_seq, s->seq + s->len);
 		atomic_store(&fl->fin, FLOW_FIN_WITHHELD);
-		*news = true;
+		news = true;
 	}
-	at = fl->fin_seq;
-	keep_headers(fl, f, p);
-	if (has_fin) {
-		segment_clear_flags(f, p, SEGMENT_FIN);
-		/* A bare FIN becomes a pure ACK: it may carry news of the window. */
+	if (fl->fin == FLOW_FIN_WITHHELD) {
+		at = fl->fin_seq;
+		keep_headers(fl, f, p);
+		if (!s->len && s->seq == at + 1)
+			segment_set_seq(f, p, at);
 	}
-	if (!s->len && s->seq == at + 1)
-		segment_set_seq(f, p, at);
 out:
+	/* A bare FIN becomes a pure ACK: it may carry news of the window. */
+	if (has_fin && fl->fin != FLOW_FIN_RELEASED)
+		segment_clear_flags(f, p, SEGMENT_FIN);
 	pthread_mutex_unlock(&fl->lock);
-	return keep;
+	return news;
 }
 
 /*

@@ -61,9 +61,9 @@ struct flow {
 		offer_mss;	   /* what our SYNs to the host offer: the other host's; 0: as is */
 	_Atomic uint16_t host_mss; /* what the host's SYN offered */
 	_Atomic uint32_t first;	   /* sequence number of the host's first byte; by its SYN */
+	_Atomic bool has_first;	   /* it is known */
 	_Atomic uint8_t fin;	   /* enum flow_fin */
 	_Atomic uint32_t fin_seq;  /* where the host's FIN stands */
-	_Atomic bool told;	   /* the relay thread knows of the FIN */
 	_Atomic bool has_error;	   /* while connecting: an ICMP error came */
 	uint8_t reason;		   /* of FLOW_BRIDGE: enum accel_reason */
 	pthread_mutex_t lock;	   /* of the following */
@@ -71,6 +71,11 @@ struct flow {
 	uint8_t headers[FLOW_HEADERS_MAX]; /* of the host's newest segment since its FIN, untagged
 					    */
 	uint16_t headers_len;
+	/* Written for each segment from the stack, so not beside what is read for each to it. */
+	_Atomic uint32_t stack_syn;  /* sequence number of the stack's SYN */
+	_Atomic uint32_t stack_ack;  /* what the stack expects next of the host */
+	_Atomic uint32_t stack_edge; /* …and where its window has ended at most */
+	_Atomic uint8_t stack_scale; /* of that window */
 	int slot;	     /* in the journal, + 1; 0: none. The relay thread's own, as is */
 	struct relay *relay; /* the relay thread's own; NULL: nothing is relayed (any more) */
 	struct cds_lfht_node node;
@@ -98,9 +103,12 @@ void flow_key_tuple(const struct flow_key *key, uint8_t ip_version, bool local_i
 void flow_key_from_tuple(struct flow_key *key, const struct tuple *t, bool local_is_client,
 			 unsigned tag);
 
-/* What flow_fin_filter() says is to be done with a segment. */
+void flow_stack_says(struct flow *fl, const struct frame *f, const struct packet *p,
+		     const struct segment *s);
+void flow_host_answers(struct flow *fl, const struct frame *f, const struct packet *p,
+		       const struct segment *s);
 bool flow_fin_filter(struct flow *fl, struct frame *f, const struct packet *p,
-		     const struct segment *s, bool *news);
+		     const struct segment *s);
 bool flow_fin_release(struct flow *fl, uint8_t *frame, uint32_t *len);
 
 #endif

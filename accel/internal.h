@@ -74,13 +74,14 @@ struct relay {
 	uint32_t syn_len;
 	struct virtio_net_hdr syn_vnet;
 	uint64_t begun_ns, syn_ns, syn_interval_ns, phase_ns;
-	uint32_t got;	   /* bytes read from the host, modulo 2³² */
-	uint64_t sent;	   /* bytes of DATA sent to the peer */
-	uint64_t received; /* from it */
-	uint64_t credit;   /* bytes that may be sent */
-	uint32_t window;   /* that we have granted */
-	uint64_t owed;	   /* bytes received and not yet credited back */
-	uint64_t taken;	   /* of them written to the host */
+	uint64_t looked_ns; /* whether the host is alive */
+	uint32_t got;	    /* bytes read from the host, modulo 2³² */
+	uint64_t sent;	    /* bytes of DATA sent to the peer */
+	uint64_t received;  /* from it */
+	uint64_t credit;    /* bytes that may be sent */
+	uint32_t window;    /* that we have granted */
+	uint64_t owed;	    /* bytes received and not yet credited back */
+	uint64_t taken;	    /* of them written to the host */
 	struct credit_meter meter;
 	struct chunk *queue, **queue_end;
 	uint64_t queued; /* bytes */
@@ -239,6 +240,7 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len);
 void pump_flush(struct relay *r);
 void pump_release(struct relay *r, bool abort);
 void pump_check_acked(struct relay *r);
+void pump_check_alive(struct relay *r, uint64_t now);
 uint32_t pump_window(const struct relay *r);
 
 /* stream.c */

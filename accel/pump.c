@@ -290,6 +290,26 @@ void pump_check_acked(struct relay *r)
 		relay_event(r, LIFE_EV_host_acked);
 }
 
+/*
+ * Finds a host that has died with data under way to it: keepalive is for idle
+ * connections, and TCP alone would go on for a quarter of an hour. As long as
+ * keepalive takes (pump_attach()). A host whose window is closed answers
+ * probes, and has nothing under way. TCP_USER_TIMEOUT would end it all the same.
+ */
+void pump_check_alive(struct relay *r, uint64_t now)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (now - r->looked_ns < NS_PER_S || r->ended || !attached(r))
+		return;
+	r->looked_ns = now;
+	if (!getsockopt(r->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len) && info.tcpi_unacked &&
+	    info.tcpi_retransmits > 1 &&
+	    info.tcpi_last_ack_recv * NS_PER_MS > 2 * r->a->conf.outage_ns)
+		relay_event(r, LIFE_EV_host_reset);
+}
+
 static void connect_answered(struct relay *r, int error)
 {
 	struct flow *f = r->flow;

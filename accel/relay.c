@@ -69,6 +69,7 @@ static void inject_syn(struct relay *r)
 	if (a->stack.steer->prepare)
 		r->prepared = !a->stack.steer->prepare(&a->stack, r->flow);
 	atomic_store(&r->flow->first, s.seq + 1);
+	atomic_store(&r->flow->has_first, true);
 	atomic_store(&r->flow->way, FLOW_DIVERT);
 	segment_untag(&f, &p);
 	if (!stack_write(r->flow->tap, 0, &f))
@@ -211,8 +212,6 @@ static void conclude(struct relay *r, unsigned actions)
 {
 	struct accel *a = r->a;
 	struct flow *f = r->flow;
-	struct frame syn;
-	struct packet p;
 
 	if (actions & LIFE_CLOSE) {
 		pump_release(r, false);
@@ -238,9 +237,17 @@ static void conclude(struct relay *r, unsigned actions)
 		memory_forget(a, f);
 	r->ended = true;
 	accel_later(a);
-	/* The next one of the same tuple has been waiting for this. */
-	if (actions & (LIFE_CLOSE | LIFE_ABORT) && held(r, &syn, &p) && !a->stopping)
-		relay_syn(a, f->key.tag, &syn, &p);
+}
+
+/* A connection of the same tuple has been waiting for the end of this one. The peer must hear of
+ * that first, best on the same stream. */
+static void begin_next(struct relay *r, unsigned actions)
+{
+	struct frame syn;
+	struct packet p;
+
+	if (actions & (LIFE_CLOSE | LIFE_ABORT) && !r->a->stopping && held(r, &syn, &p))
+		relay_syn(r->a, r->flow->key.tag, &syn, &p);
 }
 
 /* What of a client's connection counts against what its host may open at a time. */
@@ -289,8 +296,10 @@ void relay_event(struct relay *r, enum life_event ev)
 	if (r->life.phase == LIFE_ENDED)
 		conclude(r, actions);
 	leave_stream(r, actions);
-	if (r->ended)
+	if (r->ended) {
+		begin_next(r, actions);
 		return;
+	}
 	if (actions & LIFE_ATTACH) {
 		pump_flush(r);
 		pump_check_acked(r);
@@ -750,8 +759,13 @@ void relay_tick(struct relay *r, uint64_t now)
 		tick_held(r, now);
 	else if (r->life.phase == LIFE_ACCEPTING && now - r->phase_ns > ACCEPT_WAIT_NS)
 		relay_event(r, LIFE_EV_accept_timeout);
-	else if (r->life.phase == LIFE_OPEN)
-		pump_check_acked(r); /* should an edge have been missed */
+	else if (r->life.phase == LIFE_OPEN) {
+		/* Should an edge have been missed, or news have been too many. */
+		pump_check_acked(r);
+		if (atomic_load(&r->flow->fin) != FLOW_FIN_NONE)
+			pump_out(r);
+		pump_check_alive(r, now);
+	}
 }
 
 static struct log_limit moved_limit = LOG_LIMIT(1);

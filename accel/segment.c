@@ -32,8 +32,22 @@ bool segment_read(const struct frame *f, const struct packet *p, struct segment 
 	*s = (struct segment){.seq = load_be32(tcp + TCP_SEQ),
 			      .ack = load_be32(tcp + TCP_ACK_SEQ),
 			      .len = p->l3_end - p->payload,
+			      .window = load_be16(tcp + TCP_WINDOW),
 			      .flags = tcp[TCP_FLAGS]};
 	return true;
+}
+
+/* Whether a segment's checksums are right, as far as they are not somebody else's business: partial
+ * ones, and those that the interface has checked. */
+bool segment_is_intact(const struct frame *f, const struct packet *p)
+{
+	uint32_t l4_len = p->l3_end - p->l4;
+
+	if (p->ip_version == 4 && cksum_fold(cksum_add(0, f->data + p->l3, p->l4 - p->l3)))
+		return false;
+	if (f->vnet.flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID))
+		return true;
+	return !cksum_fold(cksum_add(cksum_pseudo(f->data, p, l4_len), f->data + p->l4, l4_len));
 }
 
 static void map(uint8_t to[16], const uint8_t *ip)
@@ -97,6 +111,19 @@ uint16_t segment_mss(const struct frame *f, const struct packet *p)
 	if (find_mss(f, p, &at) && load_be16(f->data + p->l4 + at))
 		return load_be16(f->data + p->l4 + at);
 	return p->ip_version == 4 ? MSS_IPV4 : MSS_IPV6;
+}
+
+/* The window scale that a SYN offers; 0 if it offers none. */
+uint8_t segment_wscale(const struct frame *f, const struct packet *p)
+{
+	struct tcpopt_iter it;
+	struct tcpopt o;
+
+	if (tcpopt_begin(&it, f->data + p->l4, p->payload - p->l4))
+		while (tcpopt_next(&it, &o))
+			if (o.kind == TCPOPT_KIND_WSCALE && o.len == 3)
+				return o.data[0] < TCP_WSCALE_MAX ? o.data[0] : TCP_WSCALE_MAX;
+	return 0;
 }
 
 /* Writes two bytes of a TCP header and keeps a complete checksum right. @at: from the header on. */

@@ -20,7 +20,8 @@ enum {
 /* What of a TCP header a flow is steered by. */
 struct segment {
 	uint32_t seq, ack;
-	uint32_t len; /* bytes of data */
+	uint32_t len;	 /* bytes of data */
+	uint16_t window; /* not scaled */
 	uint8_t flags;
 };
 
@@ -39,7 +40,9 @@ bool segment_read(const struct frame *f, const struct packet *p, struct segment 
 void segment_addresses(const uint8_t *data, const struct packet *p, uint8_t src[16],
 		       uint8_t dst[16]);
 bool segment_has_secret(const struct frame *f, const struct packet *p);
+bool segment_is_intact(const struct frame *f, const struct packet *p);
 uint16_t segment_mss(const struct frame *f, const struct packet *p);
+uint8_t segment_wscale(const struct frame *f, const struct packet *p);
 void segment_set_mss(struct frame *f, const struct packet *p, uint16_t mss);
 void segment_set_seq(struct frame *f, const struct packet *p, uint32_t seq);
 void segment_clear_flags(struct frame *f, const struct packet *p, uint8_t flags);

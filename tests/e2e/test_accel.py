@@ -20,8 +20,9 @@ MIB = 1 << 20
 
 
 @pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
-@pytest.mark.parametrize("options", [{}, {"segmenting_wire": True}, {"no_offloads": True}, {"lan_mtu": 9000}],
-                         ids=["offloads", "segmenting-wire", "no-offloads", "jumbo"])
+@pytest.mark.parametrize("options", [{}, {"segmenting_wire": True}, {"no_offloads": True}, {"lan_mtu": 9000},
+                                     {"vlan": {"hA": 10, "hB": 10}}],
+                         ids=["offloads", "segmenting-wire", "no-offloads", "jumbo", "vlan"])
 def test_every_byte_of_an_accelerated_stream_arrives(make_lab, options, ipv6):
     lab = make_lab(**options)
     a, b = start(lab)
@@ -276,6 +277,31 @@ def test_a_host_that_moves_has_its_connections_reset(lab):
     assert "has moved to another site" in a.text() + b.text()
 
 
+def test_three_sites_accelerate_with_one_another(make_lab):
+    lab = make_lab(sites=3)
+    a, b, c = start(lab)
+    hosts = [lab.host(name) for name in ("hA", "hB", "hC")]
+    for one in hosts:
+        for other in hosts:
+            if one is not other:
+                transfer(one, other, 2 * MIB, seed=len(one.name))
+    for tunnel in (a, b, c):
+        wait_for(lambda t=tunnel: connections(t) == {"opened": 2, "accepted": 2, "closed": 4}, TIMEOUT, "all to be closed")
+        assert bypassed(tunnel) == {}
+    # a host moves from one far site to the other: those who talk to it, and its own site, reset
+    with connected(lab, "hA", "hB") as (one, other), connected(lab, "hA", "hC", PORT + 1) as (stays, far):
+        one.sendall(b"x")
+        assert other.recv(1) == b"x"
+        with lab.host("hC").packet_socket("eth0") as sock:
+            sock.send(gratuitous_arp(lab.host("hB")))
+            assert was_reset(one) and was_reset(other)
+        stays.sendall(b"still there")
+        assert far.recv(64) == b"still there"
+    # whoever of the two saw it first has told the other
+    assert "has moved to another site: 1 accelerated connections of it were reset" in a.text() + b.text()
+    assert 1 <= sum(connections(tunnel).get("moved", 0) for tunnel in (a, b)) <= 2 and "moved" not in connections(c)
+
+
 def gratuitous_arp(host):
     address = socket.inet_aton(host.ip)
     body = bytes.fromhex("0001080006040001") + mac(host.mac) + address + bytes(6) + address
@@ -462,7 +488,16 @@ def opening(tag, client_host, server_host, client_mac=None, server_mac=None):
 
 
 def answer_to(lab, letter, to, what):
-    """What a site is told that says this on a stream of its own: (type of the record, payload)."""
+    """What a site is told that says this on a stream of its own: (type of the record, payload).
+
+    The site's own process still makes streams, which ends those of who took its name for a while: then once more.
+    """
+    while True:
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            return one_answer_to(lab, letter, to, what)
+
+
+def one_answer_to(lab, letter, to, what):
     identity = lab.identity(letter)[0]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -482,7 +517,8 @@ def answer_to(lab, letter, to, what):
                 if kind not in (1, 13, 14):     # HELLO, TUPLES, TUPLES_END
                     return kind, payload
             part = sock.recv(4096)
-            assert part, "the stream was closed"
+            if not part:
+                raise ConnectionError("the stream was closed")
             have += part
 
 
@@ -505,7 +541,7 @@ def test_a_peer_may_open_only_what_it_is_granted_between_hosts_that_are_where_it
                 (opening(1, there, here, server_mac="02:00:00:00:0a:99"), 5), (opening(1, there, there), 5)], 1):
             kind, payload = answer_to(lab, "B", "A", what)
             assert (kind, payload[0]) == (4, reason)
-            assert connections(a)["unauthorised"] == number
+            assert connections(a)["unauthorised"] >= number
         for sock in (listener, hidden):
             sock.settimeout(0.2)
             with pytest.raises(TimeoutError):

@@ -51,7 +51,7 @@ def accelerated(site, port):
         thread.join(TIMEOUT)
     assert [flow.get("side") for flow in seen] == ["client", "server"], "it was not seen to be accelerated"
     for flow in seen:
-        assert flow["wan"]["rtt_ms"] >= 40 > flow["lan"]["rtt_ms"]
+        assert flow["wan"]["rtt_ms"] >= 40
     for tunnel in tunnels:
         wait_for(lambda t=tunnel: t.status()["accel"]["flows"] == 0, TIMEOUT, "all flows to end")
         assert bypassed(tunnel) == {}

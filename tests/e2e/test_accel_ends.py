@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split TCP: every way in which a connection can end is seen by the other host as the same kind."""
+import contextlib
 import signal
 import socket
 import struct
 import time
 
 import pytest
-from accel import (PORT, TIMEOUT, Background, begin, client, connected, connections, listening, read_all, reset, start,
+from accel import (PORT, TIMEOUT, Background, begin, client, connected, connections, flows, listening, read_all, reset, start,
                    state, was_reset)
 from longhaul_lab import wait_for
 from traffic import stream, transfer
@@ -121,7 +122,6 @@ def test_a_host_that_does_not_read_stops_its_sender_alone(site):
 
 
 def flows_of(tunnel):
-    from accel import flows
     return [flow for flow in flows(tunnel) if flow["state"] == "accelerated"]
 
 
@@ -249,21 +249,34 @@ def test_a_pause_within_the_outage_loses_nothing(make_lab):
         wait_for(lambda: state(one) == "FIN_WAIT2", 60, "the FIN to be acknowledged")
 
 
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 @pytest.mark.parametrize("dead", ["hA", "hB"])
-def test_a_dead_host_is_found_and_the_other_reset(make_lab, dead):
+def test_a_dead_host_is_found_and_the_other_reset(make_lab, dead, busy):
     lab = make_lab()
     start(lab, "--outage", "2s")
     with connected(lab) as pair:
         alive = pair[1] if dead == "hA" else pair[0]
         lab.host(dead).run("nft -f -", input="table inet t { chain c { type filter hook input priority 0; drop; }; }\n")
+        if busy:
+            alive.sendall(b"nobody takes this")
         assert was_reset(alive)
 
 
-def test_a_clean_end_of_the_tunnel_resets_both_hosts(make_lab):
+def test_a_clean_end_of_the_tunnel_resets_all_hosts(make_lab):
+    """None of them speaks any more, so each hears of it by the resets that leave before the process does."""
     lab = make_lab()
     a, b = start(lab)
-    with connected(lab) as (one, other):
-        one.sendall(b"x")
-        assert other.recv(1) == b"x"
+    with listening(lab.host("hB")) as listener, contextlib.ExitStack() as socks:
+        ones = [socks.enter_context(client(lab.host("hA"))) for _ in range(200)]
+        others = []
+        for n, one in enumerate(ones):
+            one.connect((lab.host("hB").ip, PORT))
+            others.append(socks.enter_context(listener.accept()[0]))
+            one.sendall(b"%04d" % n)
+            assert others[-1].recv(4) == b"%04d" % n
+        assert a.status()["accel"]["flows"] >= 100      # those for which no stream came in time are bridged
+        accelerated = {flow["local_port"] for flow in flows(a) if flow["state"] == "accelerated"}
         assert a.stop() == 0
-        assert was_reset(one) and was_reset(other)
+        for one, other in zip(ones, others):
+            if one.getsockname()[1] in accelerated:
+                assert was_reset(one) and was_reset(other)

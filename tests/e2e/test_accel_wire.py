@@ -10,7 +10,7 @@ from accel import PORT, TIMEOUT, bypassed, client, connected, connections, flows
 from longhaul_lab import Capture, wait_for
 
 scapy = pytest.importorskip("scapy.all", reason="python3-scapy is not installed")
-from scapy.layers.inet import ICMP, IP, TCP     # noqa: E402
+from scapy.layers.inet import ICMP, IP, TCP, IPOption_NOP     # noqa: E402
 from scapy.layers.l2 import Ether               # noqa: E402
 
 DROP = f"table ip t {{ chain c {{ type filter hook input priority 0; tcp dport {PORT} drop; }}; }}\n"
@@ -27,7 +27,7 @@ class Hand:
         self.ether = Ether(src=lab.host("hA").mac, dst=to_mac or self.other.mac)
         self.other.run(["ip", "neigh", "replace", self.ip, "lladdr", lab.host("hA").mac, "dev", "eth0"])
         self.sock = lab.host("hA").packet_socket("eth0", TIMEOUT)
-        self.seq, self.ack = 1000, 0
+        self.seq, self.ack = 100000, 0
 
     def close(self):
         self.sock.close()
@@ -124,6 +124,77 @@ def test_a_syn_again_is_answered_as_the_stack_answers_it(site, hand):
             hand.send("R")
 
 
+@pytest.mark.parametrize("kind", ["damaged", "beyond the window", "old"])
+def test_a_fin_that_cannot_be_believed_is_not_believed(site, hand, kind):
+    """A host's TCP drops such segments: nothing of them may be taken for the end, or the real one would be lost."""
+    with hand.connect() as conn:
+        hand.send("PA", b"before")
+        assert conn.recv(64) == b"before"
+        hand.send("FA", **{"damaged": {"seq": hand.seq, "chksum": 0x1234},
+                           "beyond the window": {"seq": hand.seq + (200 << 20)}, "old": {"seq": hand.seq - 5000}}[kind])
+        hand.send("PA", b"after")
+        assert conn.recv(64) == b"after"
+        conn.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            conn.recv(64)
+        conn.settimeout(TIMEOUT)
+        hand.send("FA", b"the end")
+        assert conn.recv(64) == b"the end" and conn.recv(64) == b""
+        conn.sendall(b"still here")
+        hand.expect("PA", payload=b"still here")
+        hand.send("R", seq=hand.seq)
+
+
+def test_a_fin_before_its_data_ends_behind_them(site, hand):
+    with hand.connect() as conn:
+        hand.send("FA", b"second", seq=hand.seq + 5)
+        conn.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            conn.recv(64)
+        conn.settimeout(TIMEOUT)
+        hand.send("PA", b"first")
+        got = b""
+        while part := conn.recv(64):
+            got += part
+        assert got == b"firstsecond"
+        hand.send("R", seq=hand.seq + 7)
+
+
+def test_damaged_syns_are_nobodys(site, hand):
+    """The server drops one, so it must not be asked on its behalf; held ones and resets are not touched by them."""
+    _, a, _ = site
+    before = connections(a).get("opened", 0), bypassed(a)
+    with Capture(hand.other, "eth0", f"tcp dst port {PORT} and src port {hand.port}") as there:
+        hand.send("S", chksum=0x1234)
+        assert Ether(there.wait()[0].data)[TCP].chksum == 0x1234
+    assert (connections(a).get("opened", 0), bypassed(a)) == before
+    hand.seq = 100000
+    with hand.connect() as conn:
+        hand.send("R", seq=hand.seq)
+        with pytest.raises(ConnectionResetError):
+            conn.recv(64)
+
+
+def test_ip_options_and_fragments_do_not_go_to_the_stack(site, hand):
+    _, a, _ = site
+    before = bypassed(a).get("unusual", 0), connections(a).get("opened", 0), a.status()["accel"]["frames"]["stray"]
+    with Capture(hand.other, "eth0", f"tcp dst port {PORT} and src port {hand.port}") as there:
+        hand.sock.send(bytes(hand.ether / IP(src=hand.ip, dst=hand.other.ip, options=[IPOption_NOP()] * 4) /
+                             TCP(sport=hand.port, dport=PORT, flags="S", seq=1)))
+        there.wait()
+    assert (bypassed(a)["unusual"], connections(a).get("opened", 0)) == (before[0] + 1, before[1])
+    hand.port += 1000
+    with hand.connect() as conn:
+        whole = IP(src=hand.ip, dst=hand.other.ip, id=7) / TCP(sport=hand.port, dport=PORT, flags="PA", seq=hand.seq,
+                                                              ack=hand.ack) / bytes(400)
+        for part in scapy.fragment(whole, 200):
+            hand.sock.send(bytes(hand.ether / part))
+        wait_for(lambda: a.status()["accel"]["frames"]["stray"] == before[2] + 1, TIMEOUT, "the stray to be counted")
+        hand.send("PA", b"whole")
+        assert conn.recv(64) == b"whole"
+        hand.send("R", seq=hand.seq)
+
+
 def test_what_comes_late_after_a_close_is_acknowledged(site, hand):
     _, a, _ = site
     closed = connections(a).get("closed", 0)
@@ -170,7 +241,7 @@ def test_signed_syns_are_bridged_untouched(site, hand, option):
     with Capture(hand.other, "eth0", f"tcp dst port {PORT} and src port {hand.port}") as there:
         hand.send("S", options=[("MSS", 1200), option])
         packet = Ether(there.wait()[0].data)
-    assert packet[TCP].seq == 1000 and (option[0], option[1]) in [(k, v) for k, v in raw_options(packet[TCP])]
+    assert packet[TCP].seq == 100000 and (option[0], option[1]) in [(k, v) for k, v in raw_options(packet[TCP])]
     assert (bypassed(a)["secret"], connections(a).get("opened", 0)) == (before[0] + 1, before[1])
 
 
@@ -199,11 +270,11 @@ def test_a_decision_to_bridge_holds_for_its_connection(site, hand):
             sock.send(bytes(Ether(src=unknown, dst="ff:ff:ff:ff:ff:ff", type=0x88B5) / bytes(46)))
         wait_for(lambda: unknown in str(a.node.run([a.argv[0], "status", a.instance, "--macs", "--json"]).stdout), TIMEOUT,
                  "the MAC to be learnt")
-        hand.send("S", seq=1000)
+        hand.send("S", seq=100000)
         there.wait(2)
         assert connections(a).get("opened", 0) == before[1]
         hand.port += 1000
-        hand.send("S", seq=1000)
+        hand.send("S", seq=100000)
         wait_for(lambda: connections(a).get("opened", 0) == before[1] + 1, TIMEOUT, "another connection to be accelerated")
 
 

@@ -18,6 +18,7 @@
 static const uint8_t usual[] = {2, 4, 0x05, 0xb4, 1, 3, 3, 7, 4, 2, 1, 0};
 static const uint8_t odd[] = {1, 2, 4, 0x05, 0xb4, 1, 1, 0}; /* MSS not on a word of its own */
 static const uint8_t stamps[] = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2};
+static const uint8_t newer_stamps[] = {1, 1, 8, 10, 0, 0, 0, 10, 0, 0, 0, 2};
 
 static struct pkt k;
 
@@ -199,6 +200,14 @@ static struct flow *new_flow(unsigned version)
 	return fl;
 }
 
+/* The stack has acknowledged so much, and offers so much more. */
+static void stack_expects(struct flow *fl, uint32_t ack, uint16_t window)
+{
+	struct segment says = {.flags = PKT_ACK, .ack = ack, .window = window};
+
+	flow_stack_says(fl, NULL, NULL, &says);
+}
+
 static void a_fin_is_kept_from_the_stack_until_it_is_released(void **state)
 {
 	unsigned version;
@@ -210,13 +219,13 @@ static void a_fin_is_kept_from_the_stack_until_it_is_released(void **state)
 		struct packet p;
 		struct segment s;
 		struct frame f;
-		bool news;
+
+		stack_expects(fl, 1000, 65535);
 
 		/* data with FIN: the data passes, the FIN does not */
 		f = segment(version, 0, PKT_ACK | PKT_FIN, stamps, sizeof(stamps), 100, &p);
 		segment_read(&f, &p, &s);
-		flow_fin_filter(fl, &f, &p, &s, &news);
-		assert_true(news);
+		assert_true(flow_fin_filter(fl, &f, &p, &s));
 		assert_int_equal(fl->fin_seq, 1100);
 		assert_whole(&f, &p);
 		segment_read(&f, &p, &s);
@@ -226,10 +235,8 @@ static void a_fin_is_kept_from_the_stack_until_it_is_released(void **state)
 		/* an ACK behind the FIN is moved in front of it */
 		f = segment(version, 0, PKT_ACK, stamps, sizeof(stamps), 0, &p);
 		segment_set_seq(&f, &p, 1101);
-		f.data[p.l4 + 20 + 7] = 9; /* newer time stamp */
 		segment_read(&f, &p, &s);
-		flow_fin_filter(fl, &f, &p, &s, &news);
-		assert_false(news);
+		assert_false(flow_fin_filter(fl, &f, &p, &s));
 		segment_read(&f, &p, &s);
 		assert_int_equal(s.seq, 1100);
 
@@ -237,17 +244,16 @@ static void a_fin_is_kept_from_the_stack_until_it_is_released(void **state)
 		f = segment(version, 0, PKT_RST | PKT_ACK, NULL, 0, 0, &p);
 		segment_set_seq(&f, &p, 1101);
 		segment_read(&f, &p, &s);
-		flow_fin_filter(fl, &f, &p, &s, &news);
+		flow_fin_filter(fl, &f, &p, &s);
 		segment_read(&f, &p, &s);
 		assert_int_equal(s.seq, 1100);
 		assert_int_equal(s.flags, PKT_RST | PKT_ACK);
 
 		/* again an ordinary one: of the newest the FIN is made */
-		f = segment(version, 0, PKT_ACK, stamps, sizeof(stamps), 0, &p);
+		f = segment(version, 0, PKT_ACK, newer_stamps, sizeof(newer_stamps), 0, &p);
 		segment_set_seq(&f, &p, 1101);
-		f.data[p.l4 + 20 + 7] = 10;
 		segment_read(&f, &p, &s);
-		flow_fin_filter(fl, &f, &p, &s, &news);
+		flow_fin_filter(fl, &f, &p, &s);
 
 		assert_true(flow_fin_release(fl, bytes, &fin.len));
 		assert_whole(&fin, &p);
@@ -261,11 +267,112 @@ static void a_fin_is_kept_from_the_stack_until_it_is_released(void **state)
 		/* from then on everything passes as it is */
 		f = segment(version, 0, PKT_ACK | PKT_FIN, stamps, sizeof(stamps), 0, &p);
 		segment_read(&f, &p, &s);
-		flow_fin_filter(fl, &f, &p, &s, &news);
+		flow_fin_filter(fl, &f, &p, &s);
 		segment_read(&f, &p, &s);
 		assert_int_equal(s.flags, PKT_ACK | PKT_FIN);
 		free(fl);
 	}
+}
+
+static void a_fin_that_the_stack_would_not_take_is_not_noted(void **state)
+{
+	static const uint32_t stack[][2] = {
+		{1101, 65535},	     /* old: it ends before what is acknowledged */
+		{1000, 99},	     /* beyond the window */
+		{0xfffff000u, 5000}, /* the same, across the end of sequence space */
+	};
+	struct packet p;
+	struct segment s;
+	struct frame f;
+	unsigned i;
+
+	for (i = 0; i < 4; i++) {
+		struct flow *fl = new_flow(4);
+
+		stack_expects(fl, i < 3 ? stack[i][0] : 1000, i < 3 ? (uint16_t)stack[i][1] : 100);
+		f = segment(4, 0, PKT_ACK | PKT_FIN, stamps, sizeof(stamps), 100, &p);
+		if (i == 3) /* damaged */
+			f.data[p.payload] ^= 1;
+		segment_read(&f, &p, &s);
+		assert_false(flow_fin_filter(fl, &f, &p, &s));
+		assert_int_equal(fl->fin, FLOW_FIN_NONE);
+		assert_int_equal(f.data[p.l4 + 13], PKT_ACK);
+		/* it ends where the window does */
+		stack_expects(fl, 1000, 100);
+		f = segment(4, 0, PKT_ACK | PKT_FIN, stamps, sizeof(stamps), 100, &p);
+		segment_read(&f, &p, &s);
+		assert_true(flow_fin_filter(fl, &f, &p, &s));
+		free(fl);
+	}
+}
+
+static void the_windows_edge_is_scaled_and_never_moves_back(void **state)
+{
+	struct flow *fl = new_flow(4);
+	struct packet p;
+	struct segment s;
+	struct frame f = segment(4, 0, PKT_SYN, usual, sizeof(usual), 0, &p);
+
+	segment_read(&f, &p, &s);
+	assert_int_equal(segment_wscale(&f, &p), 7);
+	flow_stack_says(fl, &f, &p, &s);
+	assert_int_equal(fl->stack_syn, 1000);
+	stack_expects(fl, 0xffffff00u, 10);
+	assert_int_equal(fl->stack_edge, 0xffffff00u + 1280);
+	stack_expects(fl, 0xffffff00u + 7, 9);
+	assert_int_equal(fl->stack_ack, 0xffffff07u);
+	assert_int_equal(fl->stack_edge, 0xffffff00u + 1280);
+	free(fl);
+}
+
+static void only_the_answer_to_the_stacks_syn_begins_a_connection(void **state)
+{
+	struct flow *fl = new_flow(6);
+	struct packet p;
+	struct segment s;
+	struct frame f = segment(6, 0, PKT_SYN | PKT_ACK, usual, sizeof(usual), 0, &p);
+
+	segment_read(&f, &p, &s);
+	fl->stack_syn = 4000;
+	flow_host_answers(fl, &f, &p, &s);
+	assert_false(fl->has_first);
+	fl->stack_syn = 4999;
+	f.data[p.l4 + 15] ^= 1;
+	flow_host_answers(fl, &f, &p, &s);
+	assert_false(fl->has_first);
+	f.data[p.l4 + 15] ^= 1;
+	flow_host_answers(fl, &f, &p, &s);
+	assert_true(fl->has_first);
+	assert_int_equal(fl->first, 1001);
+	assert_int_equal(fl->host_mss, 1460);
+	s.seq += 5;
+	flow_host_answers(fl, &f, &p, &s);
+	assert_int_equal(fl->first, 1001);
+	free(fl);
+}
+
+static void damage_is_seen_where_it_is_ours_to_see(void **state)
+{
+	unsigned version, i;
+	struct packet p;
+	struct frame f;
+
+	for (version = 4; version <= 6; version += 2)
+		for (i = 0; i < 3; i++) {
+			static const uint8_t flags[] = {0, VIRTIO_NET_HDR_F_NEEDS_CSUM,
+							VIRTIO_NET_HDR_F_DATA_VALID};
+
+			f = segment(version, 33, PKT_ACK, NULL, 0, 101, &p);
+			f.vnet.flags = flags[i];
+			assert_true(segment_is_intact(&f, &p));
+			f.data[f.len - 1] ^= 0x40;
+			assert_int_equal(segment_is_intact(&f, &p), i != 0);
+			if (version == 6)
+				continue;
+			f.data[f.len - 1] ^= 0x40;
+			f.data[p.l3 + 8]--; /* hops, under the header's checksum alone */
+			assert_false(segment_is_intact(&f, &p));
+		}
 }
 
 static enum accel_reason decided(const struct accel_tag *tag, const struct frame *f,
@@ -342,6 +449,10 @@ int main(void)
 		cmocka_unit_test(a_repeated_fin_is_acknowledged_and_an_ack_is_not),
 		cmocka_unit_test(an_icmp_error_about_a_syn_quotes_it),
 		cmocka_unit_test(a_fin_is_kept_from_the_stack_until_it_is_released),
+		cmocka_unit_test(a_fin_that_the_stack_would_not_take_is_not_noted),
+		cmocka_unit_test(the_windows_edge_is_scaled_and_never_moves_back),
+		cmocka_unit_test(only_the_answer_to_the_stacks_syn_begins_a_connection),
+		cmocka_unit_test(damage_is_seen_where_it_is_ours_to_see),
 		cmocka_unit_test(a_syn_alone_tells_what_is_never_accelerated),
 		cmocka_unit_test(keys_of_both_sides_are_each_others_mirror),
 	};
