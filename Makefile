@@ -179,7 +179,7 @@ bench-mtu: deps ## frames that the path does not carry whole, into results/ (roo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench-mtu $(BENCH_ARGS)
 
-bench-accel: deps ## split TCP over 120 ms against what it promises, into results/ (root, an idle machine, 25 minutes; BENCH_ARGS=--quick)
+bench-accel: deps ## split TCP over 120 ms against what it promises, into results/ (root, an idle machine, 15 minutes; BENCH_ARGS=--quick)
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench-accel $(BENCH_ARGS)
 

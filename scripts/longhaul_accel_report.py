@@ -12,9 +12,17 @@ WAYS = {"direct": "direct", "tunnel": "tunnel", "wscale": "tunnel, -w 7 (hosts o
 
 # What is promised.
 SHARE = {"100mbit": 0.95, "1gbit": 0.90}    # of the line, in steady state
-TRANSFER_RATIO = 1.05                       # of the far transfer's time to the near one's, at 100 Mbit/s
+TRANSFER_RATIO = {"100mbit": 1.05, "1gbit": 1.25}   # of the far transfer's time to the near one's, cold
+WARM_RATIO = 1.10                           # …at 1 Gbit/s, on a stream that was used just before
+OPEN_BPS = {"near": 3e9, "far": 2e9}        # without a limit of the line's
 CONNECT_MS = 10.0                           # more than direct
 TURNS = 3.0                                 # times the bridged path's
+LOSSES = {"0.01%": 0.0001, "0.1%": 0.001, "1%": 0.01}
+LOSS_SHARE = 0.85                           # of the line × (1 − loss)
+JAIN = 0.95
+CONNECTIONS = 3000                          # a second
+
+PLACES = {"near": "0 ms", "far": "120 ms"}
 
 
 def values(document: Document, name: str, key: str) -> Values:
@@ -35,9 +43,17 @@ def thresholds(document: Document) -> list[dict[str, Any]]:
             found.append(bench.threshold(f"{what}, 120 ms, share of the line at {line}",
                                          bench.ratios(values(document, name, "bps"), base), SHARE[line]))
     size = document["effort"]["transfer_mib"]
-    found.append(bench.threshold(f"{size} MB at 120 ms ÷ direct at 0 ms, 100mbit",
-                                 bench.ratios(values(document, "transfer_far_100mbit", "seconds"),
-                                              values(document, "transfer_near_100mbit", "seconds")), TRANSFER_RATIO, True))
+    for line in LINES:
+        found.append(bench.threshold(f"{size} MB at 120 ms, cold ÷ direct at 0 ms, {line}",
+                                     bench.ratios(values(document, f"transfer_far_{line}", "seconds"),
+                                                  values(document, f"transfer_near_{line}", "seconds")), TRANSFER_RATIO[line], True))
+    largest = document["effort"]["sizes"][-1]
+    found.append(bench.threshold(f"{amount(largest)} at 120 ms, warm ÷ direct at 0 ms, 1gbit",
+                                 bench.ratios(values(document, "sizes_warm", f"{largest}_s"),
+                                              values(document, "sizes_near", f"{largest}_s")), WARM_RATIO, True))
+    found.append(bench.threshold("1 MB at 120 ms, untuned hosts, cold ÷ direct",
+                                 bench.ratios(values(document, "size_cold_1024", "seconds"),
+                                              values(document, "sizes_untuned", "1024_s")), 1.0, True))
     for key, what in (("connect_ms", "connect"), ("first_byte_ms", "first byte")):
         found.append(bench.threshold(f"{what} at 120 ms, ms more than direct",
                                      _less(values(document, "exchange_far_accel", key),
@@ -45,6 +61,16 @@ def thresholds(document: Document) -> list[dict[str, Any]]:
     found.append(bench.threshold("request and response at 0 ms ÷ bridged by the tunnel",
                                  bench.ratios(values(document, "exchange_near_accel", "turn_ms"),
                                               values(document, "exchange_near_tunnel", "turn_ms")), TURNS, True))
+    for where, needed in OPEN_BPS.items():
+        found.append(bench.threshold(f"no limit of the line's, one flow, {PLACES[where]}, Gbit/s",
+                                     [v and v / 1e9 for v in values(document, f"open_{where}_accel", "bps")], needed / 1e9))
+    base = values(document, "line_100mbit", "bps")
+    for loss, share in LOSSES.items():
+        found.append(bench.threshold(f"loss {loss}, 120 ms, share of the line at 100mbit × (1 − loss)",
+                                     [v and v / (1 - share) for v in bench.ratios(values(document, f"loss_{loss}_accel_window", "bps"), base)],
+                                     LOSS_SHARE))
+    found.append(bench.threshold("Jain's index of 16 flows, 100mbit, 120 ms", values(document, "fairness", "jain"), JAIN))
+    found.append(bench.threshold("connections a second, 0 ms, two clients", values(document, "short_accel", "per_s"), CONNECTIONS))
     return found
 
 
@@ -60,6 +86,10 @@ def _rates(document: Document) -> list[str]:
         for way in ("direct", "accel"):
             rate = values(document, f"sndbuf_{way}_{line}", "bps")
             rows.append([f"{line}: {WAYS[way]}, 16 KiB to send from", spread([v and v / 1e6 for v in rate]),
+                         spread(bench.ratios(rate, base)), "large"])
+        for way in ("tunnel", "accel"):
+            rate = values(document, f"tuned_{way}_{line}", "bps")
+            rows.append([f"{line}: {WAYS[way]}, tuned hosts", spread([v and v / 1e6 for v in rate]),
                          spread(bench.ratios(rate, base)), "large"])
     return bench.table(["120 ms round trip, one flow hA → hB", "Mbit/s", "share of the line", "largest window advertised, bytes"],
                        rows)
@@ -79,6 +109,51 @@ def _times(document: Document) -> list[str]:
     return lines + bench.table(["milliseconds", "connect", "first byte", "request and response"], rows)
 
 
+def amount(kib: int) -> str:
+    """So many KiB, in words."""
+    return f"{kib} KB" if kib < 1024 else f"{kib >> 10} MB"
+
+
+def _open(document: Document) -> list[str]:
+    rows = [[WAYS[way], *(spread([v and v / 1e9 for v in values(document, f"open_{where}_{way}", "bps")]) for where in PLACES)]
+            for way in ("direct", "tunnel", "accel")]
+    return bench.table(["one flow, tuned hosts, no limit of the line's, Gbit/s", "0 ms (no line at all)", "120 ms"], rows)
+
+
+def _sizes(document: Document) -> list[str]:
+    sizes = document["effort"]["sizes"]
+    rows = [["direct, tuned, 0 ms", *(spread(values(document, "sizes_near", f"{kib}_s")) for kib in sizes)],
+            ["direct, untuned, 120 ms", *(spread(values(document, "sizes_untuned", f"{kib}_s")) for kib in sizes)],
+            ["split TCP, untuned, 120 ms, cold", *(spread(values(document, f"size_cold_{kib}", "seconds")) for kib in sizes)],
+            ["split TCP, untuned, 120 ms, warm", *(spread(values(document, "sizes_warm", f"{kib}_s")) for kib in sizes)]]
+    return bench.table(["seconds at 1 Gbit/s, from connect() to the last byte", *map(amount, sizes)], rows)
+
+
+def _profile(document: Document) -> list[str]:
+    """Where the processors' time goes."""
+    parts = ["tunnel A, relay", "tunnel A, rest", "tunnel B, relay", "tunnel B, rest", "line, rest", "machine"]
+    rows = []
+    for name, title in (("accel_1gbit", "split TCP, 33304, 1gbit, 120 ms"), ("tuned_tunnel_1gbit", "tunnel, tuned, 1gbit, 120 ms"),
+                        ("line_1gbit", "direct, tuned, 1gbit, 0 ms"), ("open_near_accel", "split TCP, tuned, no line"),
+                        ("open_near_tunnel", "tunnel, tuned, no line"), ("open_far_accel", "split TCP, tuned, 120 ms, no limit")):
+        spent = [repetition.get(name, {}).get("cpu_s_per_gb", {}) for repetition in document["repetitions"]]
+        rows.append([title, *(spread([each.get(part) for each in spent]) for part in parts)])
+    return bench.table(["processor seconds a gigabyte", "A: relay", "A: workers", "B: relay", "B: workers", "delay line", "machine in all"], rows)
+
+
+def _others(document: Document) -> list[str]:
+    base = values(document, "line_100mbit", "bps")
+    ways = {"accel_window": "split TCP, 33304", "direct_tuned": "direct, BBR", "direct_cubic": "direct, CUBIC", "direct_reno": "direct, Reno"}
+    lines = bench.table(["share of the line at 100 Mbit/s, 120 ms, with loss", *LOSSES],
+                        [[title, *(spread(bench.ratios(values(document, f"loss_{loss}_{way}", "bps"), base[:1])) for loss in LOSSES)]
+                         for way, title in ways.items()])
+    lines += bench.table(["connections a second, 0 ms, two clients", *(WAYS[way] for way in ("direct", "tunnel", "accel"))],
+                         [["", *(spread(values(document, f"short_{way}", "per_s")) for way in ("direct", "tunnel", "accel"))]])
+    return lines + bench.table(["ping through the tunnel at 100 Mbit/s, 120 ms, ms", "p50", "p99"],
+                               [[title, *(spread(values(document, "latency", f"{key}_{share}_ms")) for share in (50, 99))]
+                                for key, title in (("idle", "alone"), ("busy", "beside four accelerated flows"))])
+
+
 def markdown(document: Document) -> str:
     """The page."""
     errors = sorted({f"- {name}: {text}" for repetition in document["repetitions"]
@@ -89,5 +164,8 @@ def markdown(document: Document) -> str:
         f"- {bench.repetitions_text(document)}. Steady state: {document['effort']['steady_s']} s after a ramp of "
         f"{document['effort']['ramp_s']} s. Streams were made at most some seconds before (fresh, not warm).",
         "- Hosts: receive buffers of 56,200 bytes, no window scaling, CUBIC; the line is `longhaul shape`, 60 ms each way.",
-        *_rates(document), *_times(document), "## Thresholds", *bench.threshold_table(document),
+        *_rates(document), *_open(document), *_times(document), *_sizes(document), *_others(document),
+        "## Where the processors' time goes", *_profile(document),
+        "Threads as the kernel accounts them; soft interrupts are in the machine's figure only, and so is other work.", "",
+        "## Thresholds", *bench.threshold_table(document),
         *(["## Not measured", "", *errors] if errors else [])])
