@@ -12,7 +12,7 @@ PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl 
 IPSEC_MB   := $(wildcard $(addsuffix /intel-ipsec-mb.h,/usr/include /usr/local/include))
 
 O          := build/$(VARIANT)
-FOLDERS    := lib frob accel shaper tunnel
+FOLDERS    := lib frob accel shaper capture tunnel
 SOURCES    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 HEADERS    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.h)))
 UNIT       := $(sort $(wildcard tests/unit/test_*.c))
