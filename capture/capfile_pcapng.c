@@ -3,8 +3,6 @@
 /* Source: draft-ietf-opsawg-pcapng, sections 3 and 4. */
 #include "capture/capfile_impl.h"
 
-#include <stdio.h>
-
 #define BLOCK_SECTION	 0x0a0d0d0au
 #define BLOCK_INTERFACE	 1u
 #define BLOCK_PACKET_OLD 2u
@@ -75,6 +73,16 @@ static uint64_t resolution(uint8_t v)
 	return units;
 }
 
+/* Names are shown on terminals and in JSON: what is not plain text in them is not. */
+static void read_name(struct cap_interface *i, const struct option *o)
+{
+	size_t n;
+
+	for (n = 0; n < o->len && n + 1 < sizeof(i->name) && o->value[n]; n++)
+		i->name[n] = o->value[n] < ' ' || o->value[n] > '~' ? '?' : (char)o->value[n];
+	i->name[n] = '\0';
+}
+
 static void read_interface(struct capfile *f, const uint8_t *body, const uint8_t *end)
 {
 	const uint8_t *at = body + INTERFACE_FIXED;
@@ -87,8 +95,7 @@ static void read_interface(struct capfile *f, const uint8_t *body, const uint8_t
 	i->snaplen = cap_32(f, body + 4);
 	while (next_option(f, &at, end, &o)) {
 		if (o.code == OPT_IF_NAME)
-			snprintf(i->name, sizeof(i->name), "%.*s", (int)o.len,
-				 (const char *)o.value);
+			read_name(i, &o);
 		else if (o.code == OPT_IF_TSRESOL && o.len == 1)
 			i->unit_per_s = resolution(o.value[0]);
 		else if (o.code == OPT_IF_TSOFF && o.len == 8)
