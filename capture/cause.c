@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* cause.c - the table of causes, and the order in which their rules are asked */
+#include "capture/cause.h"
+
+#include <stdio.h>
+
+static const struct cause *const causes[CAUSES] = {
+	[CAUSE_RECEIVE_WINDOW] = &cause_receive_window,
+	[CAUSE_SEND_BUFFER] = &cause_send_buffer,
+	[CAUSE_APPLICATION] = &cause_application,
+	[CAUSE_CONGESTION] = &cause_congestion,
+	[CAUSE_PATH] = &cause_path,
+	[CAUSE_START] = &cause_start,
+	[CAUSE_NAGLE_DELAYED_ACK] = &cause_nagle_delayed_ack,
+	[CAUSE_ZERO_WINDOW] = &cause_zero_window,
+	[CAUSE_PMTU_BLACK_HOLE] = &cause_pmtu_black_hole,
+	[CAUSE_UNKNOWN] = &cause_unknown,
+};
+
+/* Rules that see a limit at work, those that need the most evidence first. */
+static const uint8_t order[] = {CAUSE_PMTU_BLACK_HOLE, CAUSE_NAGLE_DELAYED_ACK, CAUSE_PATH,
+				CAUSE_RECEIVE_WINDOW,  CAUSE_APPLICATION,	CAUSE_SEND_BUFFER};
+/* Then those that tell what is still felt. */
+static const uint8_t after[] = {CAUSE_PATH, CAUSE_CONGESTION, CAUSE_START};
+
+/* A cause by its number. */
+const struct cause *cause_of(unsigned id)
+{
+	return causes[id < CAUSES ? id : CAUSE_UNKNOWN];
+}
+
+/* Judges what limited an epoch while data were in flight. */
+unsigned cause_judge(const struct evidence *v)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(order); i++)
+		if (causes[order[i]]->limits(v))
+			return order[i];
+	for (i = 0; i < sizeof(after); i++)
+		if (causes[after[i]]->lingers(v))
+			return after[i];
+	return CAUSE_UNKNOWN;
+}
+
+/* The epoch @back before this one; NULL if it is not kept, or belongs to an earlier busy time. */
+const struct epoch *cause_past(const struct evidence *v, unsigned back)
+{
+	if (!back || back > v->t->n_past || back > EPOCHS_KEPT)
+		return NULL;
+	return &v->t->past[(v->t->n_past - back) % EPOCHS_KEPT];
+}
+
+/* How long an epoch was, in nanoseconds. */
+uint64_t cause_duration(const struct epoch *e)
+{
+	return e->end_ns > e->start_ns ? e->end_ns - e->start_ns : 0;
+}
+
+/* The mean round trip from end to end in seconds; 0 if unknown. */
+double cause_mean_rtt_s(const struct flow *f)
+{
+	double s = 0;
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		if (f->dir[i].rtt.n)
+			s += (double)f->dir[i].rtt.sum / f->dir[i].rtt.n / 1e9;
+	return s;
+}
+
+/* What a direction gets, bits a second, from its first data to the last ACK. */
+double cause_rate(const struct direction *d)
+{
+	uint64_t end = d->last_ack_ns > d->last_data_ns ? d->last_ack_ns : d->last_data_ns;
+
+	return end > d->first_data_ns ? (double)d->fresh * 8e9 / (double)(end - d->first_data_ns)
+				      : 0;
+}
+
+/* A number with three digits and the prefix that fits. */
+static char *scaled(char *buf, size_t len, double value, const char *unit)
+{
+	static const char prefix[] = " kMGT";
+	unsigned i = 0;
+
+	for (; value >= 999.5 && prefix[i + 1]; i++)
+		value /= 1000;
+	snprintf(buf, len, "%.3g %.*s%s", value, i > 0, &prefix[i], unit);
+	return buf;
+}
+
+/* Writes a rate for people: "2.22 Mbit/s". */
+char *cause_rate_text(char *buf, size_t len, double bps)
+{
+	return scaled(buf, len, bps, "bit/s");
+}
+
+/* Writes a number of bytes for people, decimal as rates are: "52.4 MB". */
+char *cause_bytes_text(char *buf, size_t len, uint64_t bytes)
+{
+	return scaled(buf, len, (double)bytes, "B");
+}

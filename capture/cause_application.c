@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* cause_application.c - the sending application has nothing to send */
+#include "capture/cause.h"
+
+#include <stdio.h>
+
+/*
+ * Silence with everything acknowledged is the clock's to tell. This rule is
+ * for data in flight: what an application writes now and then goes out at
+ * once, whenever it is written, and ends with PSH; what waits for a window
+ * goes out when an ACK comes.
+ */
+static bool limits(const struct evidence *v)
+{
+	const struct epoch *e = v->e;
+	uint64_t busy = e->held[HOLD_FLIGHT] + e->held[HOLD_WINDOW];
+
+	if (e->retrans || e->room < 2 * v->mss || !busy)
+		return false;
+	if (e->bursts < 2 || e->bursts_pushed * 5 < e->bursts * 4)
+		return false;
+	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
+	return e->bursts_on_ack * 2 < e->bursts ||
+	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 4 * e->small);
+}
+
+static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
+{
+	const struct direction *d = &f->dir[from];
+	uint64_t all = d->last_data_ns - d->first_data_ns;
+
+	snprintf(
+		text, len,
+		"The sender has nothing to send %.0f %% of the time: look at its disk, its processor, or "
+		"the protocol above TCP, which may wait for answers. No tuning of TCP or of the path helps "
+		"while it waits; fewer, larger or parallel requests do.",
+		all ? 100.0 * (double)d->held[CAUSE_APPLICATION] / (double)all : 0.0);
+}
+
+const struct cause cause_application = {
+	.name = "application",
+	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
+		"or at least 4/5 of the bursts follow a segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment",
+	.source =
+		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
+		"al., T-RAT, 2002",
+	.limits = limits,
+	.remedy = remedy,
+};
