@@ -300,17 +300,20 @@ static void count_again(struct flow *f, unsigned from, const struct segment *s, 
 	}
 }
 
-/* Follows the IP identification of data, which tells whether the sender counts it up. */
-static void note_id(struct track *t, const struct segment *s)
+/*
+ * Follows the IP identification of data, which tells whether the sender counts it up. A
+ * super-segment has its first segment's.
+ * @segments: that it was on the wire
+ */
+static void note_id(struct track *t, const struct segment *s, uint32_t segments)
 {
 	int16_t step = (int16_t)(s->ip_id - t->last_id);
 
-	if (!s->ip_id || step <= 0)
-		return;
-	t->id_orderly = step > ID_STEP		    ? 0
-			: t->id_orderly < UINT8_MAX ? t->id_orderly + 1
-						    : UINT8_MAX;
-	t->last_id = s->ip_id;
+	if (step <= 0 || step > ID_STEP)
+		t->id_orderly = 0; /* it begins, or it is no counter of the wire's segments */
+	else if (t->id_orderly < UINT8_MAX)
+		t->id_orderly++;
+	t->last_id = (uint16_t)(s->ip_id + segments - 1);
 }
 
 /*
@@ -411,7 +414,7 @@ struct sent_kind track_data(struct flow *f, unsigned from, const struct segment 
 			k.start = d->next;
 		}
 		k.fresh += (uint32_t)(k.end - k.start);
-		note_id(t, s);
+		note_id(t, s, flow_segments(f, from, s->len));
 		sent_push(t, k.end, (uint32_t)(k.end - k.start), s->flags & TCP_PSH, now);
 		d->next = k.end;
 		note_scale(f, from, k.end, s->len);

@@ -102,13 +102,13 @@ def _received(conn: socket.socket) -> bytes:
 def _serve(listener: socket.socket, case: Case, got: list[int]) -> None:
     conn, _ = listener.accept()
     conn.settimeout(60)
-    if case.clamp:
-        conn.setsockopt(socket.IPPROTO_TCP, TCP_WINDOW_CLAMP, case.clamp)    # it is not inherited
     pending, next_pause = 0, time.monotonic() + case.read_every
     with conn:
         conn.setsockopt(socket.IPPROTO_TCP, TCP_NODELAY, 1)
         while chunk := _received(conn):
             got[0] += len(chunk)
+            if case.clamp:  # it is not inherited, and the kernel forgets it when it tunes itself
+                conn.setsockopt(socket.IPPROTO_TCP, TCP_WINDOW_CLAMP, case.clamp)
             pending += len(chunk)
             while case.answer and pending >= case.answer:
                 pending -= case.answer

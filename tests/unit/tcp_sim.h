@@ -43,6 +43,8 @@ static inline struct segment sim_segment(struct sim *s, unsigned from, unsigned 
 			    .ttl = 64,
 			    .wscale = -1};
 
+	/* A super-segment has as many identifications as segments. */
+	s->id[from] += (uint16_t)(len > s->mss ? (len - 1) / s->mss : 0);
 	g.key.version = 4;
 	g.key.addr[0][15] = 1;
 	g.key.addr[1][15] = 2;

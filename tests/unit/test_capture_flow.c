@@ -338,6 +338,34 @@ static void the_same_frame_again_is_a_duplicate_and_nothing_else(void **state)
 	sim_end(&s);
 }
 
+/* A receiving host that merges segments shows their copies cut in other ways. */
+static void copies_of_merged_segments_are_told_by_their_identification(void **state)
+{
+	static const uint16_t begins[] = {1, 32760, 63802};
+	unsigned i, j;
+
+	for (i = 0; i < 3; i++) {
+		sim_begin(&s, 20 * SIM_MS, 65535);
+		sim_handshake(&s, -1);
+		s.id[SIM_CLIENT] = begins[i];
+		for (j = 0; j < 20; j++) {
+			uint16_t id = s.id[SIM_CLIENT];
+
+			sim_data(&s, 2 * 1460, 0);
+			sim_ack(&s, s.next);
+			s.id[SIM_CLIENT] = id;
+			sim_data_at(&s, s.next - 2920, 1460, 0);
+			sim_data_at(&s, s.next - 1460, 1460, 0);
+			s.now += SIM_MS;
+		}
+		/* The first few show that the host counts. */
+		assert_in_range(client()->dup->packets, 20, 30);
+		assert_int_equal(client()->lost + client()->dup->packets, 40);
+		assert_int_equal(client()->fresh, 20 * 2920);
+		sim_end(&s);
+	}
+}
+
 static void a_retransmission_is_no_duplicate_however_alike(void **state)
 {
 	struct segment g;
@@ -639,6 +667,7 @@ int main(void)
 		cmocka_unit_test(a_segment_overtaken_within_a_round_trip_is_no_loss),
 		cmocka_unit_test(a_hole_filled_by_a_later_packet_was_lost_before_the_capture),
 		cmocka_unit_test(the_same_frame_again_is_a_duplicate_and_nothing_else),
+		cmocka_unit_test(copies_of_merged_segments_are_told_by_their_identification),
 		cmocka_unit_test(a_retransmission_is_no_duplicate_however_alike),
 		cmocka_unit_test(the_same_packet_at_another_interface_is_counted_and_no_more),
 		cmocka_unit_test(an_ack_of_data_never_seen_shows_that_the_capture_has_gaps),
