@@ -2,10 +2,9 @@
 /* cmd_diagnose.c - `longhaul diagnose`: why is this transfer slow */
 #include "capture/commands.h"
 
-#include "capture/live.h"
 #include "capture/report.h"
+#include "capture/source.h"
 #include "lib/clock.h"
-#include "lib/filter.h"
 #include "lib/log.h"
 #include "lib/opts.h"
 
@@ -18,11 +17,11 @@
 #include <unistd.h>
 
 #define LIVE_SNAPLEN 192 /* the longest headers with options, in a tunnel and behind VLAN tags */
-#define POLL_MS	     100
+#define POLL_MS	     10
 
 struct options {
 	bool json, csv, verbose;
-	const char *xplot, *interface, *filter;
+	const char *xplot, *interface, *tunnel, *port, *peer, *filter;
 	uint64_t flows, max_flows, duration_ns;
 };
 
@@ -31,9 +30,15 @@ static const struct opt table[] = {
 	{"interface", 'i', .type = OPT_STRING, .arg = "IF",
 	 .offset = offsetof(struct options, interface),
 	 .help = "capture on this interface (any: all of them) until interrupted, then tell"},
+	{"tunnel", 0, .type = OPT_STRING, .arg = "NAME", .offset = offsetof(struct options, tunnel),
+	 .help = "look inside a running tunnel, at frames as they are outside it"},
+	{"port", 0, .type = OPT_STRING, .arg = "IF", .offset = offsetof(struct options, port),
+	 .help = "with --tunnel: at this border port only"},
+	{"peer", 0, .type = OPT_STRING, .arg = "NAME", .offset = offsetof(struct options, peer),
+	 .help = "with --tunnel: at what goes to this peer and comes from it only"},
 	{"duration", 0, .type = OPT_TIME, .arg = "TIME",
 	 .offset = offsetof(struct options, duration_ns), .min = NS_PER_MS,
-	 .max = 365ull * 86400 * NS_PER_S, .help = "with -i: end after so long"},
+	 .max = 365ull * 86400 * NS_PER_S, .help = "with -i or --tunnel: end after so long"},
 	{"filter", 0, .type = OPT_STRING, .arg = "EXPR", .offset = offsetof(struct options, filter),
 	 .help = "look only at frames that match, pcap-filter(7); inside tunnels, at the frames "
 		 "inside"},
@@ -57,7 +62,7 @@ static const struct opt table[] = {
 
 static const struct opts_usage usage = {
 	.command = "diagnose",
-	.synopsis = "[options] FILE… | -i IF",
+	.synopsis = "[options] FILE… | -i IF | --tunnel NAME",
 	.summary =
 		"Tells what limits each TCP flow of a capture, at which times, and what to do about it:\n"
 		"the receive window, the send buffer, the application, losses, the path's rate, a closed\n"
@@ -69,6 +74,7 @@ static const struct opts_usage usage = {
 		"  longhaul diagnose transfer.pcapng\n"
 		"  longhaul diagnose -v --filter 'host 10.0.0.7 and port 902' vmkernel-*.pcap\n"
 		"  longhaul diagnose -i eth1 --duration 30s\n"
+		"  longhaul diagnose --tunnel nf2c0 --port nf2c1\n"
 		"  tcpdump -w - -s 128 tcp | longhaul diagnose --json - | jq '.flows[].limit'\n",
 };
 
@@ -139,22 +145,9 @@ static int begin(struct run *r, struct err *e)
 	return r->d ? 0 : -ENOMEM;
 }
 
-/* The frame that a filter is asked about: the one inside, where there is one. */
-static bool wanted(const struct run *r, const struct cap_packet *p)
-{
-	struct inner_frame inner;
-
-	if (!r->filter)
-		return true;
-	if (decap_inner(p, &inner))
-		return filter_match_captured(r->filter, inner.data, inner.captured, inner.length);
-	return p->link == LINK_ETHERNET &&
-	       filter_match_captured(r->filter, p->data, p->captured, p->length);
-}
-
 static void take(struct run *r, const struct cap_packet *p)
 {
-	if (wanted(r, p))
+	if (source_wanted(r->filter, p))
 		diagnosis_packet(r->d, p);
 }
 
@@ -302,33 +295,37 @@ static int read_files(struct run *r, char **paths, size_t n, struct err *e)
 
 static int read_live(struct run *r, struct err *e)
 {
-	struct live *l = live_open(r->o.interface, LIVE_SNAPLEN, NULL, e);
-	uint64_t until = r->o.duration_ns ? clock_ns() + r->o.duration_ns : UINT64_MAX;
+	const struct source_options o = {.interface = r->o.interface,
+					 .tunnel = r->o.tunnel,
+					 .port = r->o.port,
+					 .peer = r->o.peer,
+					 .snaplen = LIVE_SNAPLEN};
+	struct source *s = source_open(&o, e);
 	struct cap_packet p;
 	int ret = 0;
 
-	if (!l)
+	if (!s)
 		return -EIO;
-	r->name = r->o.interface;
+	s->until_ns = r->o.duration_ns ? clock_ns() + r->o.duration_ns : 0;
+	r->name = r->o.tunnel ? r->o.tunnel : r->o.interface;
 	ret = begin(r, e);
 	if (!ret)
 		log_info("looking at %s%s", r->name,
 			 r->o.duration_ns ? "" : "; interrupt (Ctrl-C) to be told");
-	while (!ret && !interrupted && clock_ns() < until) {
-		int got = live_next(l, &p, e);
-		struct pollfd at = {live_fd(l), POLLIN, 0};
+	while (!ret && source_goes_on(s, interrupted)) {
+		int got = source_next(s, &p, e);
 
 		if (got > 0)
 			take(r, &p);
 		else if (got == 0)
-			poll(&at, 1, POLL_MS);
+			poll(NULL, 0, POLL_MS);
 		else
 			ret = got;
 	}
 	if (ret)
 		log_error("%s", e->text);
-	tell(r, "live", live_drops(l));
-	live_close(l);
+	tell(r, "live", source_drops(s));
+	source_close(s);
 	return ret;
 }
 
@@ -336,13 +333,17 @@ static int check_options(const struct options *o, int n_files, struct err *e)
 {
 	if (o->json && o->csv)
 		return err_set(e, EINVAL, "--json and --csv: choose one");
-	if (o->interface && n_files)
-		return err_set(e, EINVAL, "-i %s and files: choose one", o->interface);
-	if (!o->interface && !n_files)
+	if (!!o->interface + !!o->tunnel + (n_files > 0) > 1)
+		return err_set(e, EINVAL, "-i, --tunnel and files: choose one");
+	if (!o->interface && !o->tunnel && !n_files)
 		return err_set(e, EINVAL,
 			       "no capture: name a file, or an interface by -i; see --help");
-	if (o->duration_ns && !o->interface)
-		return err_set(e, EINVAL, "--duration is for live captures (-i)");
+	if (o->duration_ns && n_files)
+		return err_set(e, EINVAL, "--duration is for live captures (-i, --tunnel)");
+	if ((o->port || o->peer) && !o->tunnel)
+		return err_set(e, EINVAL, "--port and --peer go with --tunnel");
+	if (o->port && o->peer)
+		return err_set(e, EINVAL, "--port and --peer: choose one");
 	return 0;
 }
 
@@ -379,7 +380,7 @@ int cmd_diagnose(int argc, char **argv)
 		return 2;
 	}
 	catch_signals();
-	if (r.o.interface)
+	if (r.o.interface || r.o.tunnel)
 		ret = read_live(&r, &e);
 	else
 		ret = read_files(&r, argv + rest, (size_t)(argc - rest), &e);

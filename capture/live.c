@@ -17,20 +17,6 @@ struct live {
 	uint16_t link;
 };
 
-static int set_filter(struct live *l, const char *text, struct err *e)
-{
-	struct bpf_program program;
-	int ret = 0;
-
-	if (pcap_compile(l->pcap, &program, text, 1, PCAP_NETMASK_UNKNOWN))
-		return err_set(e, EINVAL, "'%s' is not a filter: %s; see pcap-filter(7)", text,
-			       pcap_geterr(l->pcap));
-	if (pcap_setfilter(l->pcap, &program))
-		ret = err_set(e, EIO, "filter '%s': %s", text, pcap_geterr(l->pcap));
-	pcap_freecode(&program);
-	return ret;
-}
-
 static int activate(struct live *l, const char *ifname, uint32_t snaplen, struct err *e)
 {
 	int ret;
@@ -56,11 +42,11 @@ static int activate(struct live *l, const char *ifname, uint32_t snaplen, struct
 /*
  * Begins to capture on an interface, "any" for all.
  * @snaplen: bytes that are kept of each packet
- * @filter:  what is wanted, pcap-filter(7); NULL: everything
+ * @way:     what it receives, or sends, or CAP_WAY_UNKNOWN: both
  *
  * Returns NULL with a text.
  */
-struct live *live_open(const char *ifname, uint32_t snaplen, const char *filter, struct err *e)
+struct live *live_open(const char *ifname, uint32_t snaplen, enum cap_way way, struct err *e)
 {
 	struct live *l = calloc(1, sizeof(*l));
 	char why[PCAP_ERRBUF_SIZE] = "";
@@ -76,8 +62,13 @@ struct live *live_open(const char *ifname, uint32_t snaplen, const char *filter,
 		free(l);
 		return NULL;
 	}
-	if (activate(l, ifname, snaplen, e) || (filter && set_filter(l, filter, e)))
+	if (activate(l, ifname, snaplen, e))
 		goto fail;
+	if (way != CAP_WAY_UNKNOWN &&
+	    pcap_setdirection(l->pcap, way == CAP_WAY_IN ? PCAP_D_IN : PCAP_D_OUT)) {
+		err_set(e, EIO, "cannot capture one way on '%s': %s", ifname, pcap_geterr(l->pcap));
+		goto fail;
+	}
 	link = pcap_datalink(l->pcap);
 	/* libpcap's own numbers differ from those of files for raw IP only. */
 	l->link = link == DLT_RAW ? LINK_RAW : (uint16_t)link;
@@ -114,12 +105,6 @@ int live_next(struct live *l, struct cap_packet *p, struct err *e)
 		.link = l->link,
 	};
 	return 1;
-}
-
-/* A descriptor to wait on for the next packet. */
-int live_fd(const struct live *l)
-{
-	return pcap_get_selectable_fd(l->pcap);
 }
 
 /* Packets that were lost before they could be read. */

@@ -7,9 +7,8 @@
 
 struct live;
 
-struct live *live_open(const char *ifname, uint32_t snaplen, const char *filter, struct err *e);
+struct live *live_open(const char *ifname, uint32_t snaplen, enum cap_way way, struct err *e);
 int live_next(struct live *l, struct cap_packet *p, struct err *e);
-int live_fd(const struct live *l);
 uint64_t live_drops(struct live *l);
 uint16_t live_link(const struct live *l);
 void live_close(struct live *l);

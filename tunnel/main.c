@@ -21,6 +21,8 @@ static const struct command commands[] = {
 	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites", false},
 	{"status", cmd_status, status_help, "show what a running instance does", false},
 	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate", false},
+	{"capture", cmd_capture, capture_help, "record frames of an interface, or inside a tunnel",
+	 false},
 	{"diagnose", cmd_diagnose, diagnose_help, "tell what limits the TCP flows of a capture",
 	 false},
 	{"shape", cmd_shape, shape_help,
