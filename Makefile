@@ -70,7 +70,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-diagnose bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -163,6 +163,10 @@ format: ## rewrite the C sources in the house's format
 demo: deps ## two sites, real traffic, the handshake before and after the frobber
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
+
+bench-diagnose: deps ## diagnosis against real TCP of known limits, into results/ (root, an idle machine, 25 minutes; BENCH_ARGS=--quick)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/bench-diagnose $(BENCH_ARGS)
 
 bench-tunnel: deps ## the tunnel beside its peers, into results/ (root, an idle machine, 12 minutes; BENCH_ARGS=--quick)
 	$(Q)scripts/install-deps --bench

@@ -17,7 +17,8 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->room < 2 * v->mss || !busy)
 		return false;
-	if (e->bursts < 2 || e->bursts_pushed * 5 < e->bursts * 4)
+	/* In the first round trip a pacer spreads the initial window, whatever is behind it. */
+	if (!cause_past(v, 1) || e->bursts < 2 || e->bursts_pushed * 5 < e->bursts * 4)
 		return false;
 	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
 	return e->bursts_on_ack * 2 < e->bursts ||
@@ -40,7 +41,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or at least 4/5 of the bursts follow a segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment",
+		"or, after the first round trip, at least 4/5 of the bursts follow a segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",
