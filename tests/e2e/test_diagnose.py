@@ -68,7 +68,8 @@ def test_a_vmkernel_with_windows_of_33304_bytes_is_limited_by_them_wherever_one_
     (flow,) = flows(run.captures[place])
     assert flow["bytes"] == run.sent
     assert flow["limit"] == "receive_window"
-    assert "accel = yes" in flow["remedy"] and "33304 B of window" in flow["remedy"]
+    # What the kernel announces before the clamp acts has its part in the mean.
+    assert "accel = yes" in flow["remedy"] and 33304 <= int(flow["remedy"].split(" B of window")[0]) < 34304
 
 
 def test_with_windows_forced_up_the_same_host_is_limited_by_its_send_buffer(lab):
