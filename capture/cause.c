@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#define STILL_PART 64 /* of the flight: growth below that, or a segment or two, is none */
+
 static const struct cause *const causes[CAUSES] = {
 	[CAUSE_RECEIVE_WINDOW] = &cause_receive_window,
 	[CAUSE_SEND_BUFFER] = &cause_send_buffer,
@@ -49,6 +51,31 @@ const struct epoch *cause_past(const struct evidence *v, unsigned back)
 	if (!back || back > v->t->n_past || back > EPOCHS_KEPT)
 		return NULL;
 	return &v->t->past[(v->t->n_past - back) % EPOCHS_KEPT];
+}
+
+/*
+ * Whether what is in flight at most has not grown over EPOCHS_KEPT round trips in which nothing was
+ * lost, though the window has room for it. No congestion window that is used up stands still so
+ * long: it doubles in a round trip, or grows by a segment (RFC 5681 3.1), or, BBR's, probes.
+ */
+bool cause_stands_still(const struct evidence *v)
+{
+	uint32_t peak[2] = {v->e->peak, 0}, slack;
+	unsigned i;
+
+	if (v->t->lost || v->e->retrans || v->e->room < 2 * v->mss)
+		return false;
+	for (i = 1; i <= EPOCHS_KEPT; i++) {
+		const struct epoch *p = cause_past(v, i);
+		bool earlier = i > EPOCHS_KEPT / 2;
+
+		if (!p || p->retrans)
+			return false;
+		peak[earlier] = p->peak > peak[earlier] ? p->peak : peak[earlier];
+	}
+	slack = peak[0] / STILL_PART;
+	slack = slack < v->mss ? v->mss : slack > 2 * v->mss ? 2 * v->mss : slack;
+	return peak[0] <= peak[1] + slack;
 }
 
 /* How long an epoch was, in nanoseconds. */

@@ -28,6 +28,9 @@ struct cause {
 	/* Whether what happened before still limits, if no rule finds anything else. NULL: never.
 	 */
 	bool (*lingers)(const struct evidence *v);
+	/* Of the epochs just before the one that it limits: one that was judged as this is its
+	 * own, too, since it takes some of them to be sure. CAUSES: none. */
+	uint8_t was_taken_for;
 	/* Highest rate it allows, bits a second; 0: unknown. NULL: it has none. */
 	double (*ceiling)(const struct flow *f, unsigned from);
 	/* What to do about it: whole sentences. */
@@ -43,6 +46,7 @@ unsigned cause_judge(const struct evidence *v);
 
 /* The epoch @back before this one; NULL if it is not kept, or belongs to an earlier busy time. */
 const struct epoch *cause_past(const struct evidence *v, unsigned back);
+bool cause_stands_still(const struct evidence *v);
 uint64_t cause_duration(const struct epoch *e);
 double cause_mean_rtt_s(const struct flow *f);
 double cause_rate(const struct direction *d);

@@ -5,6 +5,26 @@
 #include <stdio.h>
 
 /*
+ * Whether no more comes in flight in many round trips, while bursts begin by themselves: it is not
+ * ACKs that let them go.
+ */
+static bool is_steady(const struct evidence *v)
+{
+	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, pushed = v->e->bursts_pushed, i;
+
+	if (!cause_stands_still(v))
+		return false;
+	for (i = 1; i <= EPOCHS_KEPT; i++) {
+		const struct epoch *p = cause_past(v, i);
+
+		all += p->bursts;
+		on_ack += p->bursts_on_ack;
+		pushed += p->bursts_pushed;
+	}
+	return all >= EPOCHS_KEPT && on_ack * 5 < all * 3 && pushed * 2 >= all;
+}
+
+/*
  * Silence with everything acknowledged is the clock's to tell. This rule is
  * for data in flight: what an application writes now and then goes out at
  * once, whenever it is written, and ends with PSH; what waits for a window
@@ -17,8 +37,12 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->room < 2 * v->mss || !busy)
 		return false;
-	/* In the first round trip a pacer spreads the initial window, whatever is behind it. */
-	if (!cause_past(v, 1) || e->bursts < 2 || e->bursts_pushed * 5 < e->bursts * 4)
+	/* In the first round trips a pacer spreads the initial window, whatever is behind it. */
+	if (!cause_past(v, 2))
+		return false;
+	if (is_steady(v))
+		return true;
+	if (e->bursts < 2 || e->bursts_pushed * 5 < e->bursts * 4)
 		return false;
 	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
 	return e->bursts_on_ack * 2 < e->bursts ||
@@ -41,10 +65,11 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or, after the first round trip, at least 4/5 of the bursts follow a segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment",
+		"or, after two round trips, at least 4/5 of the bursts follow a segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips and less than 3/5 of the bursts begin after an ACK",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",
 	.limits = limits,
+	.was_taken_for = CAUSE_START,
 	.remedy = remedy,
 };

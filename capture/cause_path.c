@@ -28,6 +28,13 @@ static double rate_of(const struct epoch *e)
 	return ns ? (double)e->acked / (double)ns : 0;
 }
 
+/* Whether bursts begin when no ACK has come, after all that there was: an application's. */
+static bool by_itself(const struct epoch *e)
+{
+	return e->bursts >= 2 && e->bursts_on_ack * 4 <= e->bursts &&
+	       e->bursts_pushed * 5 >= e->bursts * 4;
+}
+
 /*
  * The rate stands still over some round trips, and either more in flight has not made it faster, or
  * packets had to wait all the while: more than that would wait somewhere, too.
@@ -50,7 +57,7 @@ static bool saturated(const struct evidence *v)
 		high = p->flight > high ? p->flight : high;
 		queue += p->queue_ns;
 	}
-	if (most - least > most / RATE_SLACK)
+	if (most - least > most / RATE_SLACK || by_itself(v->e))
 		return false;
 	queue /= LOOK_BACK + 1;
 	return (high - low > high / FLIGHT_SLACK && v->wait_ns > QUEUE_LEAST) ||
@@ -103,5 +110,6 @@ const struct cause cause_path = {
 	.limits = limits,
 	.lingers = lingers,
 	.ceiling = ceiling,
+	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -27,5 +27,6 @@ const struct cause cause_pmtu_black_hole = {
 		"was seen",
 	.source = "RFC 2923 2.1; RFC 4821 7.7; RFC 8899 4.3",
 	.limits = limits,
+	.was_taken_for = CAUSE_CONGESTION,
 	.remedy = remedy,
 };

@@ -4,8 +4,9 @@
 
 #include <stdio.h>
 
-#define LOOK_BACK 3 /* round trips over which the flight must stand still */
-#define LONG_LOOK 7 /* …if PSH alone tells what made it stop */
+#define LOOK_BACK  3 /* round trips over which the flight must stand still */
+#define LONG_LOOK  7 /* …if PSH alone tells what made it stop */
+#define FULL_SLACK 8 /* peaks are alike within 1/8 */
 
 /* What the bursts of some round trips were like. */
 struct bursts {
@@ -43,6 +44,29 @@ static bool plateau(const struct evidence *v, unsigned back, struct bursts *b)
 }
 
 /*
+ * Whether the buffer is all in flight in each of many round trips: no more, and seldom less. That
+ * is how a paced sender shows it (BBR), which makes no bursts that could end with PSH.
+ */
+static bool is_full(const struct evidence *v)
+{
+	uint32_t least = v->e->peak, most = least;
+	struct bursts b = {0};
+	unsigned i;
+
+	if (!cause_stands_still(v))
+		return false;
+	add(&b, v->e);
+	for (i = 1; i <= EPOCHS_KEPT; i++) {
+		const struct epoch *p = cause_past(v, i);
+
+		least = p->peak < least ? p->peak : least;
+		most = p->peak > most ? p->peak : most;
+		add(&b, p);
+	}
+	return least >= most - most / FULL_SLACK && b.on_ack * 5 >= b.all * 3;
+}
+
+/*
  * A sender whose buffer is what limits has all of it in flight: when it stops,
  * it has nothing more to send, so its last segment has PSH, and is likely a
  * small one; and it goes on as soon as an ACK has made room. One that the
@@ -62,7 +86,9 @@ static bool limits(const struct evidence *v)
 		return false;
 	if (b.pushed * 4 >= b.all * 3 && b.small * 2 >= b.all && b.small)
 		return true;
-	return !v->t->lost && plateau(v, LONG_LOOK, &b) && b.all && b.pushed * 10 >= b.all * 9;
+	if (!v->t->lost && plateau(v, LONG_LOOK, &b) && b.all && b.pushed * 10 >= b.all * 9)
+		return true;
+	return is_full(v);
 }
 
 /* What is in flight at most, in a mean round trip. */
@@ -97,11 +123,12 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_send_buffer = {
 	.name = "send_buffer",
-	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before",
+	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and 3/5 of the bursts begin right after an ACK",
 	.source =
 		"Timmer, de Boer, Pras, \"How to identify the speed limiting factor of a TCP flow\", 2006; "
 		"PSH: RFC 9293 3.9.1.2",
 	.limits = limits,
 	.ceiling = ceiling,
+	.was_taken_for = CAUSE_START,
 	.remedy = remedy,
 };

@@ -19,5 +19,6 @@ const struct cause cause_unknown = {
 	.name = "unknown",
 	.rule = "none of the others",
 	.source = "",
+	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

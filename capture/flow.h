@@ -94,7 +94,8 @@ struct epoch {
 	uint16_t bursts_pushed; /* of them after all that could be sent had been */
 	uint16_t small, full;	/* sent, that end with less than MSS, or with MSS */
 	uint16_t late_acks;	/* of a small segment, as late as delayed ACKs are */
-	uint8_t cause;		/* what it was judged as */
+	uint8_t judged;		/* what the time with data in flight was judged as */
+	uint8_t cause;		/* what had the most of its time */
 };
 
 /* A segment in flight, for round trips and for what its retransmission means. */

@@ -125,12 +125,63 @@ void interval_add(struct direction *d, uint64_t start, uint64_t end, unsigned ca
 		(struct interval){.start_ns = start, .end_ns = end, .cause = (uint8_t)cause};
 }
 
+/* From a time on, what was told as the one is the other, as far as it is the last interval. */
+static void interval_recause(struct direction *d, uint64_t since, unsigned was, unsigned is)
+{
+	struct interval *last = d->n_intervals ? &d->intervals[d->n_intervals - 1] : NULL;
+	uint64_t end;
+
+	if (!last || last->cause != was || last->end_ns <= since)
+		return;
+	end = last->end_ns;
+	if (last->start_ns < since) {
+		last->end_ns = since;
+	} else {
+		since = last->start_ns;
+		d->n_intervals--;
+	}
+	interval_add(d, since, end, is);
+}
+
+/* The part of an epoch's time that losses hold, if it was judged so. */
+static unsigned loss_cause(const struct track *t, unsigned judged)
+{
+	return judged == CAUSE_PMTU_BLACK_HOLE ? judged
+	       : t->lost && t->lost_queue      ? CAUSE_PATH
+					       : CAUSE_CONGESTION;
+}
+
+/* Gives the epochs that led to a judgement, and had to be taken for something else, to it, too. */
+static void reconsider(struct direction *d, unsigned judged)
+{
+	unsigned was = cause_of(judged)->was_taken_for, i;
+	struct track *t = d->track;
+
+	for (i = 1; was < CAUSES && i <= EPOCHS_KEPT && i <= t->n_past; i++) {
+		struct epoch *p = &t->past[(t->n_past - i) % EPOCHS_KEPT];
+		uint64_t ns = p->held[HOLD_FLIGHT];
+
+		if (p->judged != was)
+			return;
+		if (judged == CAUSE_PMTU_BLACK_HOLE)
+			ns += p->held[HOLD_TIMEOUT];
+		ns = ns < d->held[was] ? ns : d->held[was];
+		d->held[was] -= ns;
+		d->held[judged] += ns;
+		if (judged == CAUSE_SEND_BUFFER)
+			d->flight_area += ns * (uint64_t)p->peak;
+		p->judged = (uint8_t)judged;
+		if (p->cause == was) {
+			p->cause = (uint8_t)judged;
+			interval_recause(d, p->start_ns, was, judged);
+		}
+	}
+}
+
 /* Gives time to causes: what the clock told at once, the rest as judged. */
 static void give_time(struct direction *d, struct epoch *e, unsigned judged)
 {
-	unsigned loss = judged == CAUSE_PMTU_BLACK_HOLE		 ? judged
-			: d->track->lost && d->track->lost_queue ? CAUSE_PATH
-								 : CAUSE_CONGESTION;
+	unsigned loss = loss_cause(d->track, judged);
 	unsigned window = judged == CAUSE_PATH || judged == CAUSE_NAGLE_DELAYED_ACK
 				  ? judged
 				  : CAUSE_RECEIVE_WINDOW;
@@ -149,6 +200,7 @@ static void give_time(struct direction *d, struct epoch *e, unsigned judged)
 	}
 	d->window_area += given[CAUSE_RECEIVE_WINDOW] * (uint64_t)e->window;
 	d->flight_area += given[CAUSE_SEND_BUFFER] * (uint64_t)e->peak;
+	e->judged = (uint8_t)judged;
 	e->cause = (uint8_t)most;
 	interval_add(d, e->start_ns, e->end_ns, most);
 }
@@ -186,6 +238,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	if (v.wait_ns < v.queue_ns)
 		v.wait_ns = v.queue_ns;
 	judged = cause_judge(&v);
+	reconsider(d, judged);
 	give_time(d, e, judged);
 	/* Whatever was lost before is made up for where something else limits now. */
 	if (!e->retrans && (judged == CAUSE_RECEIVE_WINDOW || judged == CAUSE_SEND_BUFFER ||

@@ -249,6 +249,9 @@ static enum retrans why_again(struct direction *d, const struct sent_kind *k,
 	struct track *t = d->track;
 	uint64_t age = first ? now - first->time_ns : now - t->last_sent_ns;
 
+	/* What is lost a second time is mended within about a round trip, or by the timer. */
+	if (first && first->times > 1 && age >= RTO_MIN_NS && age >= 2 * rtt_ns)
+		return RETRANS_RTO;
 	if (t->in_timeout && k->start < t->recover && !t->in_fast)
 		return t->sack_high > k->end && age < RTO_MIN_NS ? RETRANS_FAST : RETRANS_RTO;
 	if (t->dupacks >= DUP_ACKS || t->sack_high > k->start ||

@@ -10,6 +10,7 @@ and the delay line's frame log what became of each frame.
 """
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import struct
@@ -18,6 +19,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Iterator
 
 from longhaul_capture import Capture
 from longhaul_lab import Lab
@@ -28,7 +30,9 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 SNAPLEN = 128
 CLAMPED_BUFFER = 1 << 20
 _BUSY = struct.Struct("<3Q")        # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: microseconds
-_BUSY_AT, _RETRANS_AT, _DSACKS_AT, _RTT_AT = 168, 100, 216, 68
+_BUSY_AT, _RETRANS_AT, _DSACKS_AT = 168, 100, 216
+_UNACKED_AT, _CWND_AT, _NOT_SENT_AT = 24, 80, 144
+_SAMPLE_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,16 @@ class Case:
     read_pause: float = 0.0     # the receiver stops to read for so long…
     read_every: float = 0.0     # …each so many seconds
     patience: float = 30.0      # seconds that are waited for the last acknowledgement
+    mtu: int = 0                # of the path behind the first hop, which says nothing about it; 0: the LAN's
+    amounts: tuple[int, ...] = ()   # bytes of further connections, one after the other
     seed: int = 1
 
 
 @dataclass
-class Run:
-    """What a transfer left behind."""
+class Transfer:
+    """What is known of one connection, but for its packets."""
 
-    case: Case
-    captures: dict[str, Path]       # "sender", "middle", "receiver"
-    log: Path                       # the line's frame log
+    port: int                       # the sender's
     sent: int                       # bytes
     elapsed: float
     busy: float                     # seconds, as the sending kernel says
@@ -67,14 +71,30 @@ class Run:
     buffer_limited: float
     retransmits: int
     dsacks: int
-    idle: float                     # seconds in which everything was acknowledged and nothing written
     waited: float                   # seconds in which the program had nothing to write
+    starved: float                  # part of the time in which the kernel had sent all it had, less than its
+    #                                 congestion window allows, and the program could not write more
 
     def shares(self) -> dict[str, float]:
         """What the kernel says, of the time from first write to last acknowledgement."""
         whole = self.elapsed or 1.0
-        return {"receive_window": self.window_limited / whole, "send_buffer": self.buffer_limited / whole,
-                "application": self.idle / whole}
+        return {"receive_window": self.window_limited / whole, "send_buffer": self.starved,
+                "application": self.waited / whole}
+
+
+@dataclass
+class Run:
+    """What a case left behind."""
+
+    case: Case
+    captures: dict[str, Path]       # "sender", "middle", "receiver"
+    log: Path                       # the line's frame log
+    transfers: list[Transfer]
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the first connection."""
+        return self.transfers[0].sent
 
 
 def _info(sock: socket.socket) -> dict[str, float]:
@@ -99,14 +119,17 @@ def _received(conn: socket.socket) -> bytes:
         return b""
 
 
-def _serve(listener: socket.socket, case: Case, got: list[int]) -> None:
-    conn, _ = listener.accept()
+def _serve(listener: socket.socket, case: Case) -> None:
+    for _ in range(1 + len(case.amounts)):
+        _take(listener.accept()[0], case)
+
+
+def _take(conn: socket.socket, case: Case) -> None:
     conn.settimeout(60)
     pending, next_pause = 0, time.monotonic() + case.read_every
     with conn:
         conn.setsockopt(socket.IPPROTO_TCP, TCP_NODELAY, 1)
         while chunk := _received(conn):
-            got[0] += len(chunk)
             if case.clamp:  # it is not inherited, and the kernel forgets it when it tunes itself
                 conn.setsockopt(socket.IPPROTO_TCP, TCP_WINDOW_CLAMP, case.clamp)
             pending += len(chunk)
@@ -118,12 +141,42 @@ def _serve(listener: socket.socket, case: Case, got: list[int]) -> None:
                 next_pause = time.monotonic() + case.read_every
 
 
-def _write(sock: socket.socket, case: Case) -> tuple[int, float, float]:
-    """Send as the case says. Returns bytes, seconds with nothing to write, and of these those all acknowledged."""
+class _Watch:
+    """Asks the sending kernel again and again whether its buffer is what holds it.
+
+    tcpi_sndbuf_limited does not tell: it begins only where a segment leaves while the program is refused space, and
+    ends with the next ACK. So the same is asked of its state: nothing unsent, the congestion window not full.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.writing, self.over = sock, False, False
+        self.samples = self.starved = 0
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.over:
+            raw = self.sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
+            unacked, cwnd, unsent = (struct.unpack_from("<I", raw, at)[0]
+                                     for at in (_UNACKED_AT, _CWND_AT, _NOT_SENT_AT))
+            self.samples += 1
+            self.starved += self.writing and not unsent and unacked < cwnd
+            time.sleep(_SAMPLE_S)
+
+    def share(self) -> float:
+        """Ends it. Returns the part of the time."""
+        self.over = True
+        self.thread.join()
+        return self.starved / max(self.samples, 1)
+
+
+def _write(sock: socket.socket, case: Case, watch: _Watch) -> tuple[int, float]:
+    """Send as the case says. Returns bytes, and seconds with nothing to write."""
     data, sent, waited = bytes(case.write), 0, 0.0
     begin = time.monotonic()
     while time.monotonic() - begin < case.seconds and (not case.amount or sent < case.amount):
         at = time.monotonic()
+        watch.writing = True
         if case.answer:
             for part in range(0, case.answer, case.write):
                 sock.sendall(data[:min(case.write, case.answer - part)])
@@ -132,10 +185,11 @@ def _write(sock: socket.socket, case: Case) -> tuple[int, float, float]:
         else:
             sock.sendall(data)
             sent += len(data)
+        watch.writing = False
         if case.every and (left := at + case.every - time.monotonic()) > 0:
             waited += left
             time.sleep(left)
-    return sent, waited, time.monotonic() - begin
+    return sent, waited
 
 
 def _listen(lab: Lab, case: Case) -> socket.socket:
@@ -175,42 +229,69 @@ def _captures(lab: Lab) -> dict[str, Capture]:
             "receiver": Capture(lab.site("B"), "wan", expression, snaplen=SNAPLEN)}
 
 
+def _transfer(lab: Lab, case: Case) -> Transfer:
+    """One connection, until all of it is acknowledged or patience is at its end."""
+    with _connect(lab, case) as sock:
+        begin = time.monotonic()
+        watch = _Watch(sock)
+        sent, waited = _write(sock, case, watch)
+        end = time.monotonic() + case.patience
+        while _unsent(sock) and time.monotonic() < end:
+            time.sleep(0.001)
+        elapsed = time.monotonic() - begin
+        starved = watch.share()
+        info = _info(sock)
+        if _unsent(sock):   # it will never come: do not wait for it at the end either
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return Transfer(sock.getsockname()[1], sent, elapsed, info["busy"], info["window"], info["buffer"],
+                        int(info["retransmits"]), int(info["dsacks"]), waited, starved)
+
+
+@contextlib.contextmanager
+def _path_mtu(lab: Lab, mtu: int) -> Iterator[None]:
+    """Within the body, the line drops what is longer, and nobody says so."""
+    if not mtu:
+        yield
+        return
+    # Super-segments are not held against an interface's MTU: the sender cuts them itself.
+    line, sender = lab.node("line"), lab.site("A")
+    line.run(["ip", "link", "set", "ba", "mtu", str(mtu)])
+    sender.run(["ethtool", "-K", "wan", "tso", "off", "gso", "off"])
+    try:
+        yield
+    finally:
+        line.run(["ip", "link", "set", "ba", "mtu", "1500"])
+        sender.run(["ethtool", "-K", "wan", "tso", "on", "gso", "on"])
+
+
+def _transfers(lab: Lab, case: Case) -> list[Transfer]:
+    with _listen(lab, case) as listener:
+        thread = threading.Thread(target=_serve, args=(listener, case), daemon=True)
+        thread.start()
+        done = [_transfer(lab, case)]
+        for amount in case.amounts:
+            done.append(_transfer(lab, dataclasses.replace(case, amount=amount)))
+        thread.join(30)
+    return done
+
+
 def perform(lab: Lab, case: Case, directory: Path | None = None) -> Run:
     """Carry out a case in a laboratory with a line; its captures are in the laboratory's directory, or in this one."""
     where = directory or Path(tempfile.mkdtemp(dir=lab.tmp))
     log = where / f"{case.name}-{case.seed}.frames"
-    line = lab.shape("--seed", str(case.seed), "--log", str(log), *case.line)
-    # The first packet also waits for ARP: not what is looked at here.
-    lab.site("A").run(["ping", "-n", "-q", "-c", "1", "-W", "10", lab.site("B").ip], timeout=15, check=False)
-    captures = _captures(lab)
-    got = [0]
-    try:
-        with _listen(lab, case) as listener:
-            thread = threading.Thread(target=_serve, args=(listener, case, got), daemon=True)
-            thread.start()
-            with _connect(lab, case) as sock:
-                begin = time.monotonic()
-                sent, waited, _ = _write(sock, case)
-                end = time.monotonic() + case.patience
-                while _unsent(sock) and time.monotonic() < end:
-                    time.sleep(0.001)
-                elapsed = time.monotonic() - begin
-                info = _info(sock)
-                if _unsent(sock):   # it will never come: do not wait for it at the end either
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            thread.join(30)
-    finally:
-        for capture in captures.values():
-            capture.stop()
-        line.stop()
+    with _path_mtu(lab, case.mtu):
+        line = lab.shape("--seed", str(case.seed), "--log", str(log), *case.line)
+        # The first packet also waits for ARP: not what is looked at here.
+        lab.site("A").run(["ping", "-n", "-q", "-c", "1", "-W", "10", lab.site("B").ip], timeout=15, check=False)
+        captures = _captures(lab)
+        try:
+            transfers = _transfers(lab, case)
+        finally:
+            for capture in captures.values():
+                capture.stop()
+            line.stop()
     paths = {}
     for place, capture in captures.items():
         paths[place] = where / f"{case.name}-{case.seed}-{place}.pcap"
         capture.path.rename(paths[place])
-    return Run(case, paths, log, sent, elapsed, info["busy"], info["window"], info["buffer"],
-               int(info["retransmits"]), int(info["dsacks"]), max(elapsed - info["busy"], 0.0), waited)
-
-
-def with_seed(case: Case, seed: int) -> Case:
-    """The same case, another seed."""
-    return dataclasses.replace(case, seed=seed)
+    return Run(case, paths, log, transfers)
