@@ -53,29 +53,40 @@ const struct epoch *cause_past(const struct evidence *v, unsigned back)
 	return &v->t->past[(v->t->n_past - back) % EPOCHS_KEPT];
 }
 
+/* Takes a number into the two largest of some. */
+static void keep_largest(uint32_t two[2], uint32_t n)
+{
+	if (n > two[0]) {
+		two[1] = two[0];
+		two[0] = n;
+	} else if (n > two[1]) {
+		two[1] = n;
+	}
+}
+
 /*
  * Whether what is in flight at most has not grown over EPOCHS_KEPT round trips in which nothing was
- * lost, though the window has room for it. No congestion window that is used up stands still so
- * long: it doubles in a round trip, or grows by a segment (RFC 5681 3.1), or, BBR's, probes.
+ * lost, though the window has room for it; but for one of them, since hosts are late at times. No
+ * congestion window that is used up stands still so long: it doubles in a round trip, or grows by a
+ * segment (RFC 5681 3.1), or, BBR's, probes.
  */
 bool cause_stands_still(const struct evidence *v)
 {
-	uint32_t peak[2] = {v->e->peak, 0}, slack;
+	uint32_t late[2] = {v->e->peak, 0}, early[2] = {0}, slack;
 	unsigned i;
 
 	if (v->t->lost || v->e->retrans || v->e->room < 2 * v->mss)
 		return false;
 	for (i = 1; i <= EPOCHS_KEPT; i++) {
 		const struct epoch *p = cause_past(v, i);
-		bool earlier = i > EPOCHS_KEPT / 2;
 
 		if (!p || p->retrans)
 			return false;
-		peak[earlier] = p->peak > peak[earlier] ? p->peak : peak[earlier];
+		keep_largest(i < EPOCHS_KEPT / 2 ? late : early, p->peak);
 	}
-	slack = peak[0] / STILL_PART;
+	slack = early[1] / STILL_PART;
 	slack = slack < v->mss ? v->mss : slack > 2 * v->mss ? 2 * v->mss : slack;
-	return peak[0] <= peak[1] + slack;
+	return late[1] <= early[1] + slack;
 }
 
 /* How long an epoch was, in nanoseconds. */

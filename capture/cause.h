@@ -28,9 +28,9 @@ struct cause {
 	/* Whether what happened before still limits, if no rule finds anything else. NULL: never.
 	 */
 	bool (*lingers)(const struct evidence *v);
-	/* Of the epochs just before the one that it limits: one that was judged as this is its
-	 * own, too, since it takes some of them to be sure. CAUSES: none. */
-	uint8_t was_taken_for;
+	/* Whether an epoch just before the one that it limits was its own, too, though it had to be
+	 * judged otherwise: it takes some of them to be sure. NULL: never. */
+	bool (*includes)(const struct evidence *v, const struct epoch *before);
 	/* Highest rate it allows, bits a second; 0: unknown. NULL: it has none. */
 	double (*ceiling)(const struct flow *f, unsigned from);
 	/* What to do about it: whole sentences. */

@@ -10,7 +10,7 @@
  */
 static bool is_steady(const struct evidence *v)
 {
-	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, pushed = v->e->bursts_pushed, i;
+	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, ended = v->e->bursts_ended, i;
 
 	if (!cause_stands_still(v))
 		return false;
@@ -19,9 +19,9 @@ static bool is_steady(const struct evidence *v)
 
 		all += p->bursts;
 		on_ack += p->bursts_on_ack;
-		pushed += p->bursts_pushed;
+		ended += p->bursts_ended;
 	}
-	return all >= EPOCHS_KEPT && on_ack * 5 < all * 3 && pushed * 2 >= all;
+	return all >= EPOCHS_KEPT && on_ack * 5 < all * 3 && ended * 2 >= all;
 }
 
 /*
@@ -42,17 +42,26 @@ static bool limits(const struct evidence *v)
 		return false;
 	if (is_steady(v))
 		return true;
-	if (e->bursts < 2 || e->bursts_pushed * 5 < e->bursts * 4)
+	if (e->bursts < 2 || e->bursts_ended * 5 < e->bursts * 4)
 		return false;
 	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
 	return e->bursts_on_ack * 2 < e->bursts ||
 	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 4 * e->small);
 }
 
+static bool includes(const struct evidence *v, const struct epoch *before)
+{
+	return before->judged == CAUSE_START && is_steady(v);
+}
+
 static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 {
 	const struct direction *d = &f->dir[from];
-	uint64_t all = d->last_data_ns - d->first_data_ns;
+	uint64_t all = 0;
+	unsigned i;
+
+	for (i = 0; i < CAUSES; i++)
+		all += d->held[i];
 
 	snprintf(
 		text, len,
@@ -65,11 +74,11 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or, after two round trips, at least 4/5 of the bursts follow a segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips and less than 3/5 of the bursts begin after an ACK",
+		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips and less than 3/5 of the bursts begin after an ACK",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",
 	.limits = limits,
-	.was_taken_for = CAUSE_START,
+	.includes = includes,
 	.remedy = remedy,
 };

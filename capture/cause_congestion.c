@@ -47,6 +47,5 @@ const struct cause cause_congestion = {
 	.source = "Biaz, Vaidya, 1998; Mathis et al., 1997; RFC 5681",
 	.lingers = lingers,
 	.ceiling = ceiling,
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -35,6 +35,5 @@ const struct cause cause_nagle_delayed_ack = {
 	.source =
 		"RFC 896; RFC 1122 4.2.3.2; Mogul, Minshall, \"Rethinking the TCP Nagle algorithm\", 2001",
 	.limits = limits,
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -31,8 +31,11 @@ static double rate_of(const struct epoch *e)
 /* Whether bursts begin when no ACK has come, after all that there was: an application's. */
 static bool by_itself(const struct epoch *e)
 {
-	return e->bursts >= 2 && e->bursts_on_ack * 4 <= e->bursts &&
-	       e->bursts_pushed * 5 >= e->bursts * 4;
+	/* Writes may be as regular as ACKs; then it shows that most bursts are small. */
+	bool writes = e->small * 4 >= e->bursts * 3 && e->full <= 4 * e->small;
+
+	return e->bursts >= 2 && e->bursts_ended * 5 >= e->bursts * 4 &&
+	       (writes || e->bursts_on_ack * 4 <= e->bursts);
 }
 
 /*
@@ -110,6 +113,5 @@ const struct cause cause_path = {
 	.limits = limits,
 	.lingers = lingers,
 	.ceiling = ceiling,
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -11,6 +11,12 @@ static bool limits(const struct evidence *v)
 	return v->d->black_hole && (v->e->timeouts || v->t->in_timeout);
 }
 
+/* The first time-outs look as if the path lost segments of all sizes. */
+static bool includes(const struct evidence *v, const struct epoch *before)
+{
+	return before->judged == CAUSE_CONGESTION && before->timeouts;
+}
+
 static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 {
 	snprintf(
@@ -27,6 +33,6 @@ const struct cause cause_pmtu_black_hole = {
 		"was seen",
 	.source = "RFC 2923 2.1; RFC 4821 7.7; RFC 8899 4.3",
 	.limits = limits,
-	.was_taken_for = CAUSE_CONGESTION,
+	.includes = includes,
 	.remedy = remedy,
 };

@@ -65,6 +65,5 @@ const struct cause cause_receive_window = {
 		"Zhang et al., T-RAT, 2002; Siekkinen et al., 2005; RFC 9293 3.8.6; Linux tcp_info",
 	.limits = limits,
 	.ceiling = ceiling,
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -44,26 +44,29 @@ static bool plateau(const struct evidence *v, unsigned back, struct bursts *b)
 }
 
 /*
- * Whether the buffer is all in flight in each of many round trips: no more, and seldom less. That
- * is how a paced sender shows it (BBR), which makes no bursts that could end with PSH.
+ * Whether the buffer is all in flight in each of many round trips, but for one: no more, and hardly
+ * less. That is how a paced sender shows it (BBR), which makes no bursts that could end with PSH.
+ * Once that is known, it is so for as long as what is in flight stays the same.
  */
 static bool is_full(const struct evidence *v)
 {
-	uint32_t least = v->e->peak, most = least;
-	struct bursts b = {0};
-	unsigned i;
+	const struct epoch *last = cause_past(v, 1);
+	uint32_t low = v->e->peak - v->e->peak / FULL_SLACK,
+		 high = v->e->peak + v->e->peak / FULL_SLACK;
+	unsigned i, others = 0;
 
+	if (v->t->lost || !last)
+		return false;
+	if (last->judged == CAUSE_SEND_BUFFER && last->peak >= low && last->peak <= high)
+		return true;
 	if (!cause_stands_still(v))
 		return false;
-	add(&b, v->e);
 	for (i = 1; i <= EPOCHS_KEPT; i++) {
 		const struct epoch *p = cause_past(v, i);
 
-		least = p->peak < least ? p->peak : least;
-		most = p->peak > most ? p->peak : most;
-		add(&b, p);
+		others += p->peak < low || p->peak > high;
 	}
-	return least >= most - most / FULL_SLACK && b.on_ack * 5 >= b.all * 3;
+	return others <= 1;
 }
 
 /*
@@ -82,13 +85,22 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->held[HOLD_FLIGHT] * 2 < busy || e->room < 2 * v->mss)
 		return false;
+	if (is_full(v))
+		return true;
 	if (!plateau(v, LOOK_BACK, &b) || b.on_ack * 5 < b.all * 3)
 		return false;
 	if (b.pushed * 4 >= b.all * 3 && b.small * 2 >= b.all && b.small)
 		return true;
-	if (!v->t->lost && plateau(v, LONG_LOOK, &b) && b.all && b.pushed * 10 >= b.all * 9)
-		return true;
-	return is_full(v);
+	return !v->t->lost && plateau(v, LONG_LOOK, &b) && b.all && b.pushed * 10 >= b.all * 9;
+}
+
+/* As much was in flight already, and no limit had shown. */
+static bool includes(const struct evidence *v, const struct epoch *before)
+{
+	uint32_t slack = v->e->flight / 16 > v->mss ? v->e->flight / 16 : v->mss;
+
+	return before->judged == CAUSE_START && before->flight <= v->e->flight + slack &&
+	       v->e->flight <= before->flight + slack;
 }
 
 /* What is in flight at most, in a mean round trip. */
@@ -123,12 +135,12 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_send_buffer = {
 	.name = "send_buffer",
-	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and 3/5 of the bursts begin right after an ACK",
+	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's",
 	.source =
 		"Timmer, de Boer, Pras, \"How to identify the speed limiting factor of a TCP flow\", 2006; "
 		"PSH: RFC 9293 3.9.1.2",
 	.limits = limits,
 	.ceiling = ceiling,
-	.was_taken_for = CAUSE_START,
+	.includes = includes,
 	.remedy = remedy,
 };

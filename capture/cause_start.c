@@ -28,6 +28,5 @@ const struct cause cause_start = {
 	.rule = "data are in flight, nothing was lost yet, and no other rule holds: what is left is a congestion window that has not grown to any limit",
 	.source = "Zhang et al., T-RAT, 2002; RFC 5681 3.1",
 	.lingers = lingers,
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

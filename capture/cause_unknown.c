@@ -19,6 +19,5 @@ const struct cause cause_unknown = {
 	.name = "unknown",
 	.rule = "none of the others",
 	.source = "",
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -17,6 +17,5 @@ const struct cause cause_zero_window = {
 	.name = "zero_window",
 	.rule = "the advertised window is 0",
 	.source = "RFC 9293 3.8.6.1; Siekkinen et al., 2005",
-	.was_taken_for = CAUSES,
 	.remedy = remedy,
 };

@@ -24,7 +24,7 @@ struct options {
 	struct source_options source;
 	const char *write, *filter;
 	int frob;
-	uint64_t snaplen, rotate_size, rotate_ns, files, count, duration_ns;
+	uint64_t snaplen, rotate_size, rotate_ns, rotate_count, files, count, duration_ns;
 };
 
 static const char *const stages[] = {"before", "after", NULL};
@@ -67,6 +67,9 @@ static const struct opt table[] = {
 	{"rotate-time", 0, .type = OPT_TIME, .arg = "TIME",
 	 .offset = offsetof(struct options, rotate_ns), .min = NS_PER_MS,
 	 .max = 365ull * 86400 * NS_PER_S, .help = "…or when it is so old"},
+	{"rotate-count", 0, .type = OPT_COUNT, .arg = "N",
+	 .offset = offsetof(struct options, rotate_count), .min = 1, .max = UINT64_MAX,
+	 .help = "…or when it has so many frames"},
 	{"files", 0, .type = OPT_COUNT, .arg = "N", .offset = offsetof(struct options, files),
 	 .min = 2, .max = 99999, .help = "keep only the newest N files"},
 	{0},
@@ -93,7 +96,7 @@ struct writer {
 	FILE *out;
 	char path[PATH_LENGTH];
 	uint64_t number; /* of the file, from 1 */
-	uint64_t bytes, begun_ns, flushed_ns;
+	uint64_t bytes, frames, begun_ns, flushed_ns;
 	uint64_t received[SOURCE_INTERFACES_MAX]; /* packets written */
 	uint64_t total, last_ns;
 };
@@ -113,7 +116,7 @@ void capture_help(void)
 
 static bool rotates(const struct options *o)
 {
-	return o->rotate_size || o->rotate_ns;
+	return o->rotate_size || o->rotate_ns || o->rotate_count;
 }
 
 /* "day.pcapng" becomes "day-00001.pcapng" where files rotate. */
@@ -147,7 +150,7 @@ static int begin_file(struct writer *w, struct err *e)
 	if (!pcapng_begin_section(w->out, w->source->interfaces, w->source->n_interfaces) ||
 	    fflush(w->out))
 		return write_failed(w, e);
-	w->bytes = 0;
+	w->bytes = w->frames = 0;
 	w->begun_ns = w->flushed_ns = clock_ns();
 	if (w->o->files && w->number > w->o->files) {
 		path_of(old, w->o, w->number - w->o->files);
@@ -180,7 +183,8 @@ static int write_packet(struct writer *w, const struct cap_packet *p, struct err
 	bool full = w->o->rotate_size && w->bytes + pcapng_packet_size(p) > w->o->rotate_size;
 	int ret;
 
-	if (w->bytes && (old || full)) {
+	full |= w->o->rotate_count && w->frames >= w->o->rotate_count;
+	if (w->frames && (old || full)) {
 		ret = end_file(w, e);
 		ret = ret ? ret : begin_file(w, e);
 		if (ret)
@@ -190,6 +194,7 @@ static int write_packet(struct writer *w, const struct cap_packet *p, struct err
 		return write_failed(w, e);
 	w->bytes += pcapng_packet_size(p);
 	w->received[p->interface]++;
+	w->frames++;
 	w->total++;
 	w->last_ns = p->time_ns;
 	return 0;
@@ -241,7 +246,8 @@ static int check_options(const struct options *o, struct err *e)
 	if (rotates(o) && !strcmp(o->write, "-"))
 		return err_set(e, EINVAL, "-w -: standard output cannot rotate");
 	if (o->files && !rotates(o))
-		return err_set(e, EINVAL, "--files goes with --rotate-size or --rotate-time");
+		return err_set(e, EINVAL,
+			       "--files goes with --rotate-size, --rotate-time or --rotate-count");
 	return 0;
 }
 

@@ -14,22 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LIVE_SNAPLEN 192 /* the longest headers with options, in a tunnel and behind VLAN tags */
 #define POLL_MS	     10
+#define EVERY_NS     (5 * NS_PER_S)
 
 struct options {
 	bool json, csv, verbose;
 	const char *xplot, *interface, *tunnel, *port, *peer, *filter;
-	uint64_t flows, max_flows, duration_ns;
+	uint64_t flows, max_flows, duration_ns, every_ns;
 };
 
 static const struct opt table[] = {
 	{"Where packets come from", .type = OPT_HEADING},
 	{"interface", 'i', .type = OPT_STRING, .arg = "IF",
 	 .offset = offsetof(struct options, interface),
-	 .help = "capture on this interface (any: all of them) until interrupted, then tell"},
+	 .help = "capture on this interface (any: all of them) until interrupted"},
 	{"tunnel", 0, .type = OPT_STRING, .arg = "NAME", .offset = offsetof(struct options, tunnel),
 	 .help = "look inside a running tunnel, at frames as they are outside it"},
 	{"port", 0, .type = OPT_STRING, .arg = "IF", .offset = offsetof(struct options, port),
@@ -39,6 +41,10 @@ static const struct opt table[] = {
 	{"duration", 0, .type = OPT_TIME, .arg = "TIME",
 	 .offset = offsetof(struct options, duration_ns), .min = NS_PER_MS,
 	 .max = 365ull * 86400 * NS_PER_S, .help = "with -i or --tunnel: end after so long"},
+	{"every", 0, .type = OPT_TIME, .arg = "TIME", .offset = offsetof(struct options, every_ns),
+	 .min = 100 * NS_PER_MS, .max = 86400ull * NS_PER_S,
+	 .help = "with -i or --tunnel: tell so often, while it goes on, what moves and what limits it "
+		 "now [5s; with --json and --csv only at the end]"},
 	{"filter", 0, .type = OPT_STRING, .arg = "EXPR", .offset = offsetof(struct options, filter),
 	 .help = "look only at frames that match, pcap-filter(7); inside tunnels, at the frames "
 		 "inside"},
@@ -293,6 +299,42 @@ static int read_files(struct run *r, char **paths, size_t n, struct err *e)
 	return ret;
 }
 
+/* What has been told of a live capture already. */
+struct told {
+	uint64_t at_ns; /* by our clock */
+	uint64_t packets, drops;
+};
+
+/* Says what moves now. */
+static void tell_now(struct run *r, struct source *s, struct told *t, uint64_t now)
+{
+	const struct diagnosis_totals *all = diagnosis_totals(r->d);
+	uint64_t drops = source_drops(s);
+	struct report_live l = {.name = r->name,
+				.span_ns = now - t->at_ns,
+				.packets = all->packets - t->packets,
+				.drops = drops - t->drops,
+				.shown = r->o.flows ? r->o.flows : SIZE_MAX};
+	struct progress *moved = diagnosis_progress(r->d, &l.n_moved);
+	struct timespec ts;
+	json_t *doc;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	l.time_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+	l.moved = moved;
+	if (r->o.json) {
+		doc = report_live_json(&l);
+		json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
+		putchar('\n');
+		fflush(stdout);
+		json_decref(doc);
+	} else {
+		report_live_text(stdout, &l);
+	}
+	free(moved);
+	*t = (struct told){now, all->packets, drops};
+}
+
 static int read_live(struct run *r, struct err *e)
 {
 	const struct source_options o = {.interface = r->o.interface,
@@ -301,6 +343,8 @@ static int read_live(struct run *r, struct err *e)
 					 .peer = r->o.peer,
 					 .snaplen = LIVE_SNAPLEN};
 	struct source *s = source_open(&o, e);
+	uint64_t every = r->o.every_ns || r->o.json || r->o.csv ? r->o.every_ns : EVERY_NS;
+	struct told told = {.at_ns = clock_ns()};
 	struct cap_packet p;
 	int ret = 0;
 
@@ -311,9 +355,13 @@ static int read_live(struct run *r, struct err *e)
 	ret = begin(r, e);
 	if (!ret)
 		log_info("looking at %s%s", r->name,
-			 r->o.duration_ns ? "" : "; interrupt (Ctrl-C) to be told");
+			 r->o.duration_ns ? "" : "; interrupt (Ctrl-C) to be told of all of it");
 	while (!ret && source_goes_on(s, interrupted)) {
 		int got = source_next(s, &p, e);
+		uint64_t now = every ? clock_ns() : 0;
+
+		if (every && now - told.at_ns >= every)
+			tell_now(r, s, &told, now);
 
 		if (got > 0)
 			take(r, &p);
@@ -340,6 +388,10 @@ static int check_options(const struct options *o, int n_files, struct err *e)
 			       "no capture: name a file, or an interface by -i; see --help");
 	if (o->duration_ns && n_files)
 		return err_set(e, EINVAL, "--duration is for live captures (-i, --tunnel)");
+	if (o->every_ns && n_files)
+		return err_set(e, EINVAL, "--every is for live captures (-i, --tunnel)");
+	if (o->every_ns && o->csv)
+		return err_set(e, EINVAL, "--every and --csv: choose one");
 	if ((o->port || o->peer) && !o->tunnel)
 		return err_set(e, EINVAL, "--port and --peer go with --tunnel");
 	if (o->port && o->peer)

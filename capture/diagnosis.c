@@ -4,8 +4,8 @@
  * Theory of operation
  *
  * Flows stand in a hash table, and in one of two lists by last use: busy, or
- * quiet, those that were silent for QUIET_NS. A quiet flow keeps struct flow
- * alone. Where there is no room for one more flow, the longest unused goes;
+ * quiet, those that were silent for QUIET_NS, or longest where BUSY_MAX are busy. A quiet flow
+ * keeps struct flow alone. Where there is no room for one more flow, the longest unused goes;
  * whoever made the diagnosis is told, so that nothing is lost without a word.
  *
  * A SYN with another sequence number on a flow that has been used begins a
@@ -27,8 +27,10 @@
 
 #define BUCKETS_FIRST 1024u
 #define QUIET_NS      (30 * NS_PER_S)
-#define TOUCH_NS      NS_PER_S /* how exact the order by last use is */
-#define JUMP_NS	      NS_PER_S
+#define BUSY_MAX \
+	16384 /* flows that may have tracks, 25 KB each: a million must not take all memory */
+#define TOUCH_NS NS_PER_S /* how exact the order by last use is */
+#define JUMP_NS	 NS_PER_S
 
 /* Flows by last use. */
 struct flows {
@@ -42,7 +44,7 @@ struct diagnosis {
 	uint64_t shift_ns; /* added to the capture's time */
 	struct flow **buckets;
 	uint32_t n_buckets;
-	size_t n_flows, max_flows;
+	size_t n_flows, max_flows, n_busy;
 	struct flows busy, quiet;
 };
 
@@ -88,9 +90,18 @@ static void list_append(struct flows *l, struct flow *f)
 	l->newest = f;
 }
 
-static struct flows *list_of(struct diagnosis *d, const struct flow *f)
+/* Puts a flow into one of the lists. */
+static void enlist(struct diagnosis *d, struct flow *f, bool quiet)
 {
-	return f->quiet ? &d->quiet : &d->busy;
+	f->quiet = quiet;
+	d->n_busy += !quiet;
+	list_append(quiet ? &d->quiet : &d->busy, f);
+}
+
+static void delist(struct diagnosis *d, struct flow *f)
+{
+	d->n_busy -= !f->quiet;
+	list_remove(f->quiet ? &d->quiet : &d->busy, f);
 }
 
 static struct flow **bucket_of(struct diagnosis *d, uint32_t hash)
@@ -114,7 +125,7 @@ static void evict(struct diagnosis *d)
 {
 	struct flow *f = d->quiet.oldest ? d->quiet.oldest : d->busy.oldest;
 
-	list_remove(list_of(d, f), f);
+	delist(d, f);
 	unlink_flow(d, f);
 	flow_end(f);
 	if (d->hooks.evicted)
@@ -174,7 +185,7 @@ static struct flow *make(struct diagnosis *d, const struct flow_key *key, uint32
 	f->dir[0].wscale = f->dir[1].wscale = -1;
 	f->next = *at;
 	*at = f;
-	list_append(&d->busy, f);
+	enlist(d, f, false);
 	d->n_flows++;
 	return f;
 }
@@ -194,9 +205,8 @@ static void touch(struct diagnosis *d, struct flow *f, uint64_t now)
 	if (now - f->used_ns < TOUCH_NS && !f->quiet && f->used_ns)
 		return;
 	f->used_ns = now;
-	list_remove(list_of(d, f), f);
-	f->quiet = false;
-	list_append(&d->busy, f);
+	delist(d, f);
+	enlist(d, f, false);
 }
 
 static void quiet_some(struct diagnosis *d, uint64_t now)
@@ -204,11 +214,12 @@ static void quiet_some(struct diagnosis *d, uint64_t now)
 	struct flow *f = d->busy.oldest;
 
 	/* Two at a time keep up with any traffic: each packet makes one flow busy at most. */
-	for (int i = 0; i < 2 && f && now > f->used_ns && now - f->used_ns > QUIET_NS; i++) {
-		list_remove(&d->busy, f);
+	for (int i = 0; i < 2 && f; i++) {
+		if (d->n_busy <= BUSY_MAX && (now <= f->used_ns || now - f->used_ns <= QUIET_NS))
+			return;
+		delist(d, f);
 		flow_quiet(f);
-		f->quiet = true;
-		list_append(&d->quiet, f);
+		enlist(d, f, true);
 		f = d->busy.oldest;
 	}
 }
@@ -313,6 +324,48 @@ const struct flow **diagnosis_flows(const struct diagnosis *d, size_t *n)
 	for (f = d->busy.oldest; f; f = f->newer)
 		all[(*n)++] = f;
 	qsort(all, *n, sizeof(*all), by_bytes);
+	return all;
+}
+
+static int by_progress(const void *a, const void *b)
+{
+	const struct progress *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? 1 : -1;
+	return x->f->number < y->f->number ? -1 : x->f->number > y->f->number;
+}
+
+/*
+ * What the flows have done since this was last asked, those that moved most first; of each flow the
+ * direction that moved more.
+ * @n: how many
+ *
+ * Returns an array to free(), NULL for none or without memory.
+ */
+struct progress *diagnosis_progress(struct diagnosis *d, size_t *n)
+{
+	struct progress *all = NULL, *more, p[2];
+	size_t room = 0;
+	struct flow *f;
+
+	*n = 0;
+	for (f = d->busy.oldest; f; f = f->newer) {
+		bool moves[2] = {flow_progress(f, 0, &p[0]), flow_progress(f, 1, &p[1])};
+
+		if (!moves[0] && !moves[1])
+			continue;
+		if (*n == room) {
+			room = room ? room * 2 : 64;
+			more = realloc(all, room * sizeof(*all));
+			if (!more)
+				break;
+			all = more;
+		}
+		all[(*n)++] = p[!moves[0] || (moves[1] && p[1].bytes > p[0].bytes)];
+	}
+	if (*n)
+		qsort(all, *n, sizeof(*all), by_progress);
 	return all;
 }
 

@@ -34,6 +34,7 @@ struct diagnosis *diagnosis_new(size_t max_flows, uint64_t seed,
 void diagnosis_packet(struct diagnosis *d, const struct cap_packet *p);
 void diagnosis_end(struct diagnosis *d);
 const struct flow **diagnosis_flows(const struct diagnosis *d, size_t *n);
+struct progress *diagnosis_progress(struct diagnosis *d, size_t *n);
 const struct diagnosis_totals *diagnosis_totals(const struct diagnosis *d);
 void diagnosis_free(struct diagnosis *d);
 

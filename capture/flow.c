@@ -193,6 +193,8 @@ static bool make_tracks(struct flow *f, uint64_t now)
 			return false;
 		if (!d->next)
 			d->next = d->una = FIRST_POSITION;
+		d->track->mark.fresh = d->fresh;
+		memcpy(d->track->mark.held, d->held, sizeof(d->held));
 		limit_begin(f, i, now);
 	}
 	return true;
@@ -272,6 +274,48 @@ void flow_segment(struct flow *f, const struct segment *s)
 	if (s->flags & TCP_ACK)
 		track_ack(f, s->from, s, now);
 	f->last_ns = now;
+}
+
+/* What holds a direction now, as far as that can be seen at once. */
+static unsigned held_now(const struct track *t)
+{
+	return t->hold == HOLD_ZERO	? CAUSE_ZERO_WINDOW
+	       : t->hold == HOLD_WINDOW ? CAUSE_RECEIVE_WINDOW
+	       : t->hold == HOLD_IDLE	? CAUSE_APPLICATION
+					: CAUSE_UNKNOWN;
+}
+
+/*
+ * What came of a direction since this was last asked. What is not judged yet belongs to the next
+ * time.
+ *
+ * Returns false if it is quiet, or has moved nothing and had nothing in flight.
+ */
+bool flow_progress(struct flow *f, unsigned from, struct progress *p)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	uint64_t most = 0;
+	unsigned i;
+
+	if (!t || !d->first_data_ns)
+		return false;
+	*p = (struct progress){
+		.f = f, .from = from, .bytes = d->fresh - t->mark.fresh, .limit = held_now(t)};
+	for (i = 0; i < CAUSES; i++) {
+		/* A judgement may also take back what an earlier one has given. */
+		uint64_t ns = d->held[i] > t->mark.held[i] ? d->held[i] - t->mark.held[i] : 0;
+
+		p->judged_ns += ns;
+		if (ns > most) {
+			most = ns;
+			p->limit = i;
+		}
+		t->mark.held[i] = d->held[i];
+	}
+	p->share = p->judged_ns ? (double)most / (double)p->judged_ns : 0;
+	t->mark.fresh = d->fresh;
+	return p->bytes || d->next > d->una;
 }
 
 /* Takes an ICMP "too big" about a packet of this flow. */

@@ -92,10 +92,12 @@ struct epoch {
 	uint16_t bursts;	/* that began after a pause */
 	uint16_t bursts_on_ack; /* of them right after an ACK */
 	uint16_t bursts_pushed; /* of them after all that could be sent had been */
-	uint16_t small, full;	/* sent, that end with less than MSS, or with MSS */
-	uint16_t late_acks;	/* of a small segment, as late as delayed ACKs are */
-	uint8_t judged;		/* what the time with data in flight was judged as */
-	uint8_t cause;		/* what had the most of its time */
+	uint16_t bursts_ended; /* …and that did not end with a full segment, as what a pacer lets go
+				  does */
+	uint16_t small, full; /* sent, that end with less than MSS, or with MSS */
+	uint16_t late_acks;   /* of a small segment, as late as delayed ACKs are */
+	uint8_t judged;	      /* what the time with data in flight was judged as */
+	uint8_t cause;	      /* what had the most of its time */
 };
 
 /* A segment in flight, for round trips and for what its retransmission means. */
@@ -160,6 +162,9 @@ struct track {
 	bool pushed;	       /* the last segment had PSH */
 	bool full;	       /* …and ended with MSS */
 	bool lost, lost_queue; /* the last loss seen, and whether its own full queue did it */
+	struct mark {
+		uint64_t fresh, held[CAUSES];
+	} mark; /* its direction's, when progress was last asked for */
 	struct epoch now, past[EPOCHS_KEPT];
 	uint32_t n_past; /* judged altogether */
 };
@@ -217,6 +222,17 @@ struct flow {
 /* A million flows must fit a machine: what an idle one takes is bounded. */
 static_assert(sizeof(struct flow) <= 1024, "an idle flow takes 1 KB at most");
 
+/* What came of a direction between two times. */
+struct progress {
+	const struct flow *f;
+	unsigned from;
+	uint64_t bytes;
+	unsigned limit;	    /* enum cause_id */
+	double share;	    /* of the time that was judged */
+	uint64_t judged_ns; /* 0: the limit is what holds it now, if anything does */
+};
+
+bool flow_progress(struct flow *f, unsigned from, struct progress *p);
 void flow_segment(struct flow *f, const struct segment *s);
 void flow_too_big(struct flow *f, const struct too_big *big);
 void flow_quiet(struct flow *f);

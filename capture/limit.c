@@ -43,7 +43,8 @@
 #define EPOCH_MAX_NS (2 * NS_PER_S)
 #define RESTART_NS \
 	(200 * NS_PER_MS) /* an idle sender may begin anew (RFC 9293 3.8.1, RFC 5681 4.1) */
-#define REACTION_NS (500 * NS_PER_US) /* within which a host answers what it was waiting for */
+#define REACTION_NS   (500 * NS_PER_US) /* within which a host answers what it was waiting for */
+#define JITTER_MAX_NS NS_PER_MS		/* that an answer may be late by and still be one */
 #define DELAYED_ACK_NS                                                             \
 	(30 * NS_PER_MS) /* Linux waits 40 ms, others up to 500 (RFC 1122 4.2.3.2) \
 			  */
@@ -152,16 +153,20 @@ static unsigned loss_cause(const struct track *t, unsigned judged)
 }
 
 /* Gives the epochs that led to a judgement, and had to be taken for something else, to it, too. */
-static void reconsider(struct direction *d, unsigned judged)
+static void reconsider(struct direction *d, const struct evidence *v, unsigned judged)
 {
-	unsigned was = cause_of(judged)->was_taken_for, i;
+	const struct cause *c = cause_of(judged);
 	struct track *t = d->track;
+	unsigned i;
 
-	for (i = 1; was < CAUSES && i <= EPOCHS_KEPT && i <= t->n_past; i++) {
+	for (i = 1; c->includes && i <= EPOCHS_KEPT && i <= t->n_past; i++) {
 		struct epoch *p = &t->past[(t->n_past - i) % EPOCHS_KEPT];
+		unsigned was = p->judged;
 		uint64_t ns = p->held[HOLD_FLIGHT];
 
-		if (p->judged != was)
+		if (was == judged)
+			continue;
+		if (!c->includes(v, p))
 			return;
 		if (judged == CAUSE_PMTU_BLACK_HOLE)
 			ns += p->held[HOLD_TIMEOUT];
@@ -230,6 +235,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	e->end_ns = now;
 	busy = e->held[HOLD_WINDOW] + e->held[HOLD_FLIGHT] + e->held[HOLD_TIMEOUT];
 	e->queue_ns = v.queue_ns;
+	busy += e->held[HOLD_DRAIN];
 	e->flight = busy ? (uint32_t)(e->area / busy) : 0;
 	if (e->rtt_n)
 		v.wait_ns += excess(e->rtt_sum / e->rtt_n, r->rtt.min);
@@ -238,7 +244,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	if (v.wait_ns < v.queue_ns)
 		v.wait_ns = v.queue_ns;
 	judged = cause_judge(&v);
-	reconsider(d, judged);
+	reconsider(d, &v, judged);
 	give_time(d, e, judged);
 	/* Whatever was lost before is made up for where something else limits now. */
 	if (!e->retrans && (judged == CAUSE_RECEIVE_WINDOW || judged == CAUSE_SEND_BUFFER ||
@@ -430,11 +436,16 @@ static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 static bool by_own_queue(const struct flow *f, unsigned from)
 {
 	const struct direction *d = &f->dir[from], *r = &f->dir[!from];
+	const struct track *t = d->track;
 	uint64_t wait = excess((uint64_t)r->rtt.last_us * NS_PER_US, r->rtt.min) +
 			excess((uint64_t)d->rtt.last_us * NS_PER_US, d->rtt.min);
 	uint64_t most = (r->rtt.max - r->rtt.min) + (d->rtt.max - d->rtt.min);
-	uint64_t least = flow_rtt_ns(f) / 25;
+	uint64_t least = flow_rtt_ns(f) / 25, before = 0;
 
+	/* It is mended a round trip or more after it happened. */
+	if (t->n_past)
+		before = t->past[(t->n_past - 1) % EPOCHS_KEPT].queue_ns;
+	wait = wait > before ? wait : before;
 	least = least < 2 * NS_PER_MS ? 2 * NS_PER_MS : least;
 	return wait >= least && wait >= most / 2;
 }
@@ -454,6 +465,15 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
 	e->lost_other += !t->lost_queue;
 }
 
+/* How much later than at best the sender's answers come, where the capture is not at the sender. */
+static uint64_t jitter(const struct direction *d)
+{
+	uint64_t mean = d->rtt.n ? d->rtt.sum / d->rtt.n : 0;
+	uint64_t late = mean > d->rtt.min ? mean - d->rtt.min : 0;
+
+	return late < JITTER_MAX_NS ? late : JITTER_MAX_NS;
+}
+
 /*
  * A burst that follows a pause. That the sender had sent all it had before the
  * pause shows by PSH on its last segment, or by a small one that comes first
@@ -461,15 +481,18 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
  */
 static void note_burst(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
 {
-	struct track *t = f->dir[from].track;
+	const struct direction *d = &f->dir[from];
+	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t pause = pause_ns(f);
+	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
 
 	if (now - t->data_ns < pause)
 		return;
 	e->bursts++;
-	e->bursts_pushed += t->pushed || (s->flags & TCP_PSH && s->len < direction_mss(f, from));
-	e->bursts_on_ack += now - t->ack_ns < pause / 2 + f->dir[from].rtt.min / 16;
+	e->bursts_pushed += t->pushed || held;
+	e->bursts_ended += (t->pushed && !t->full) || held;
+	e->bursts_on_ack += now - t->ack_ns < pause / 2 + f->dir[from].rtt.min / 16 + jitter(d);
 }
 
 /* Data leave the sender; limit_advance() has been called for @now. */

@@ -43,6 +43,19 @@ json_t *report_json_source(const struct report_source *s, const struct diagnosis
 void report_csv_header(FILE *out);
 void report_csv_flow(FILE *out, const char *source, const struct flow *f);
 
+/* What a live capture has seen since it was last told of. */
+struct report_live {
+	const char *name;
+	uint64_t time_ns;	 /* since 1970 */
+	uint64_t span_ns;	 /* since the last time */
+	uint64_t packets, drops; /* since then */
+	const struct progress *moved;
+	size_t n_moved, shown;
+};
+
+void report_live_text(FILE *out, const struct report_live *l);
+json_t *report_live_json(const struct report_live *l);
+
 struct xplot;
 struct xplot *xplot_new(const char *directory, struct err *e);
 void xplot_segment(void *xplot, const struct flow *f, const struct segment *s);

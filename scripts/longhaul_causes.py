@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import select
 import socket
 import struct
 import tempfile
@@ -31,7 +32,7 @@ SNAPLEN = 128
 CLAMPED_BUFFER = 1 << 20
 _BUSY = struct.Struct("<3Q")        # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: microseconds
 _BUSY_AT, _RETRANS_AT, _DSACKS_AT = 168, 100, 216
-_UNACKED_AT, _CWND_AT, _NOT_SENT_AT = 24, 80, 144
+_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT = 16, 24, 80, 144
 _SAMPLE_S = 0.002
 
 
@@ -72,8 +73,8 @@ class Transfer:
     retransmits: int
     dsacks: int
     waited: float                   # seconds in which the program had nothing to write
-    starved: float                  # part of the time in which the kernel had sent all it had, less than its
-    #                                 congestion window allows, and the program could not write more
+    starved: float                  # part of the time in which the congestion window had room for all that the
+    #                                 kernel had, and its buffer had room for no more
 
     def shares(self) -> dict[str, float]:
         """What the kernel says, of the time from first write to last acknowledgement."""
@@ -144,12 +145,16 @@ def _take(conn: socket.socket, case: Case) -> None:
 class _Watch:
     """Asks the sending kernel again and again whether its buffer is what holds it.
 
-    tcpi_sndbuf_limited does not tell: it begins only where a segment leaves while the program is refused space, and
-    ends with the next ACK. So the same is asked of its state: nothing unsent, the congestion window not full.
+    tcpi_sndbuf_limited does not tell: it begins only where the very last of the data leaves while the program is
+    refused space, and ends with the next ACK. So the same is asked of its state: whatever is not sent yet (a piece
+    that Nagle's algorithm or segmentation waits for more of), the congestion window would allow it, and more, but the
+    socket takes no more.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.sock, self.writing, self.over = sock, False, False
+        self.sock, self.over = sock, False
+        self.full = select.poll()
+        self.full.register(sock, select.POLLOUT)
         self.samples = self.starved = 0
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -157,10 +162,10 @@ class _Watch:
     def _run(self) -> None:
         while not self.over:
             raw = self.sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
-            unacked, cwnd, unsent = (struct.unpack_from("<I", raw, at)[0]
-                                     for at in (_UNACKED_AT, _CWND_AT, _NOT_SENT_AT))
+            mss, unacked, cwnd, unsent = (struct.unpack_from("<I", raw, at)[0]
+                                          for at in (_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT))
             self.samples += 1
-            self.starved += self.writing and not unsent and unacked < cwnd
+            self.starved += not self.full.poll(0) and unacked + unsent / (mss or 1) < cwnd
             time.sleep(_SAMPLE_S)
 
     def share(self) -> float:
@@ -170,13 +175,12 @@ class _Watch:
         return self.starved / max(self.samples, 1)
 
 
-def _write(sock: socket.socket, case: Case, watch: _Watch) -> tuple[int, float]:
+def _write(sock: socket.socket, case: Case) -> tuple[int, float]:
     """Send as the case says. Returns bytes, and seconds with nothing to write."""
     data, sent, waited = bytes(case.write), 0, 0.0
     begin = time.monotonic()
     while time.monotonic() - begin < case.seconds and (not case.amount or sent < case.amount):
         at = time.monotonic()
-        watch.writing = True
         if case.answer:
             for part in range(0, case.answer, case.write):
                 sock.sendall(data[:min(case.write, case.answer - part)])
@@ -185,7 +189,6 @@ def _write(sock: socket.socket, case: Case, watch: _Watch) -> tuple[int, float]:
         else:
             sock.sendall(data)
             sent += len(data)
-        watch.writing = False
         if case.every and (left := at + case.every - time.monotonic()) > 0:
             waited += left
             time.sleep(left)
@@ -234,7 +237,7 @@ def _transfer(lab: Lab, case: Case) -> Transfer:
     with _connect(lab, case) as sock:
         begin = time.monotonic()
         watch = _Watch(sock)
-        sent, waited = _write(sock, case, watch)
+        sent, waited = _write(sock, case)
         end = time.monotonic() + case.patience
         while _unsent(sock) and time.monotonic() < end:
             time.sleep(0.001)
