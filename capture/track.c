@@ -515,12 +515,17 @@ static void note_window(struct direction *d, const struct segment *s, uint32_t w
 /* Round trip between capture and sender: a time stamp that goes to it, and comes back with data. */
 static void echo_sent(struct track *t, const struct segment *s, uint64_t now)
 {
-	if (!s->has_ts || t->probing || (t->any_tsval && s->tsval == t->last_tsval))
-		return;
 	/* Only the first packet with a time stamp tells when it was new. */
-	t->probing = t->any_tsval;
+	bool any = t->any_tsval, known = any && s->tsval == t->last_tsval;
+
+	if (!s->has_ts)
+		return;
 	t->any_tsval = true;
-	t->last_tsval = t->probe_tsval = s->tsval;
+	t->last_tsval = s->tsval;
+	if (t->probing || !any || known)
+		return;
+	t->probing = true;
+	t->probe_tsval = s->tsval;
 	t->probe_ns = now;
 }
 
