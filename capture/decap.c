@@ -187,20 +187,36 @@ static bool unwrap(struct part *part, const struct packet *p, struct sighting *a
 	return true;
 }
 
+/* The same for IPv4, which most packets are of. */
+static uint8_t make_key_v4(struct flow_key *k, const uint8_t *ip, const uint8_t *ports)
+{
+	uint64_t source = (uint64_t)load_be32(ip + 12) << 16 | load_be16(ports);
+	uint64_t sink = (uint64_t)load_be32(ip + 16) << 16 | load_be16(ports + 2);
+	uint8_t first = source > sink;
+
+	*k = (struct flow_key){.version = 4};
+	memcpy(k->addr[first] + 12, ip + 12, 4);
+	memcpy(k->addr[!first] + 12, ip + 16, 4);
+	k->port[first] = (uint16_t)source;
+	k->port[!first] = (uint16_t)sink;
+	return first;
+}
+
 /* Puts two ends into a key, the lower first. Returns which end the first one given is. */
 static uint8_t make_key(struct flow_key *k, const struct packet *p, const uint8_t *ip,
 			const uint8_t *ports)
 {
-	size_t n = p->ip_version == 4 ? 4 : 16;
-	const uint8_t *ends[2] = {ip + (n == 4 ? 12 : 8), ip + (n == 4 ? 16 : 24)};
-	int order = memcmp(ends[0], ends[1], n);
-	uint8_t first = order > 0 || (!order && memcmp(ports, ports + 2, 2) > 0);
+	uint8_t first;
 	unsigned i;
+	int order;
 
-	memset(k, 0, sizeof(*k));
-	k->version = p->ip_version;
+	if (p->ip_version == 4)
+		return make_key_v4(k, ip, ports);
+	order = memcmp(ip + 8, ip + 24, 16);
+	first = order > 0 || (!order && memcmp(ports, ports + 2, 2) > 0);
+	*k = (struct flow_key){.version = p->ip_version};
 	for (i = 0; i < 2; i++) {
-		memcpy(k->addr[i ^ first] + 16 - n, ends[i], n);
+		memcpy(k->addr[i ^ first], ip + 8 + 16 * i, 16);
 		k->port[i ^ first] = load_be16(ports + 2 * i);
 	}
 	return first;
@@ -343,6 +359,20 @@ static bool begin(const struct cap_packet *p, struct part *part, struct sighting
 }
 
 /*
+ * What almost every packet of a capture is, without a look at what else it could be: Ethernet, IPv4
+ * without options, whole, TCP. The general way comes to the same for it.
+ */
+static bool is_plain(const struct cap_packet *p)
+{
+	const uint8_t *d = p->data;
+
+	return p->link == LINK_ETHERNET && p->captured >= ETH_HDR_LEN + 20 + TCP_HDR_MIN &&
+	       load_be32(d + 12) >> 8 == (ETH_P_IP << 8 | 0x45) && d[23] == IPPROTO_TCP &&
+	       !(load_be16(d + 20) & 0x3fff) && load_be16(d + 16) >= 20 + TCP_HDR_MIN &&
+	       ETH_HDR_LEN + (uint32_t)load_be16(d + 16) <= p->length;
+}
+
+/*
  * Finds the TCP segment in a captured packet: behind VLAN tags, and inside the
  * capsulator's protocol 245, VXLAN and GRE, up to DECAP_DEPTH of them.
  * @s:   filled in where it is one; what it points to are the packet's bytes
@@ -358,6 +388,15 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 	enum decap what;
 
 	*s = (struct segment){.time_ns = p->time_ns, .frame = p->length, .wscale = -1};
+	if (is_plain(p)) {
+		part = (struct part){.data = p->data, .captured = p->captured, .macs = p->data};
+		k = (struct packet){.l3 = ETH_HDR_LEN,
+				    .l4 = ETH_HDR_LEN + 20,
+				    .l3_end = ETH_HDR_LEN + (uint32_t)load_be16(p->data + 16),
+				    .ip_version = 4};
+		s->at = (struct sighting){.interface = p->interface, .way = p->way};
+		return read_segment(&part, &k, s);
+	}
 	if (!begin(p, &part, &s->at, &what))
 		return what;
 	err = innermost(&part, &k, &s->at);

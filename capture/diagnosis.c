@@ -42,6 +42,7 @@ struct diagnosis {
 	struct diagnosis_totals totals;
 	uint64_t seed;
 	uint64_t shift_ns; /* added to the capture's time */
+	struct flow *last; /* that a segment was of: the next one's, likely */
 	struct flow **buckets;
 	uint32_t n_buckets;
 	size_t n_flows, max_flows, n_busy;
@@ -127,6 +128,8 @@ static void evict(struct diagnosis *d)
 
 	delist(d, f);
 	unlink_flow(d, f);
+	if (d->last == f)
+		d->last = NULL;
 	flow_end(f);
 	if (d->hooks.evicted)
 		d->hooks.evicted(d->hooks.ctx, f);
@@ -243,9 +246,14 @@ static uint64_t steady(struct diagnosis *d, uint64_t time_ns)
 
 static void take_segment(struct diagnosis *d, struct segment *s)
 {
-	uint32_t hash = (uint32_t)XXH3_64bits_withSeed(&s->key, sizeof(s->key), d->seed);
-	struct flow *f = find(d, &s->key, hash);
+	struct flow *f = d->last && !memcmp(&d->last->key, &s->key, sizeof(s->key)) ? d->last
+										    : NULL;
+	uint32_t hash = f ? f->hash : 0;
 
+	if (!f) {
+		hash = (uint32_t)XXH3_64bits_withSeed(&s->key, sizeof(s->key), d->seed);
+		f = find(d, &s->key, hash);
+	}
 	if (f && is_reuse(f, s)) {
 		unlink_flow(d, f);
 		flow_end(f);
@@ -257,6 +265,7 @@ static void take_segment(struct diagnosis *d, struct segment *s)
 		d->totals.unrecorded++;
 		return;
 	}
+	d->last = f;
 	touch(d, f, s->time_ns);
 	if (d->hooks.segment)
 		d->hooks.segment(d->hooks.ctx, f, s);

@@ -185,6 +185,17 @@ def test_files_rotate_and_only_the_newest_are_kept(lab, tmp_path):
     assert numbers == list(range(numbers[0], 300)) and len(numbers) > 60
 
 
+def test_files_rotate_by_frames(lab, tmp_path):
+    site, host = lab.site("A"), lab.host("hA")
+    process = record(site, tmp_path / "n.pcapng", "-i", site.borders[0], "--rotate-count", "40",
+                     "--filter", "ether proto 0x88b5", "--count", "100")
+    sender = host.packet_socket("eth0")
+    for number in range(100):
+        sender.send(ethernet("02:00:00:00:00:99", host.mac, ETHERTYPE, number.to_bytes(2, "big") * 50))
+    assert process.wait(20) == 0
+    assert [len(File(path).packets) for path in sorted(tmp_path.iterdir())] == [40, 40, 20]
+
+
 def test_what_was_recorded_inside_a_tunnel_is_diagnosed(lab, tmp_path):
     tunnels(lab)
     process = record(lab.site("A"), tmp_path / "x.pcapng", "--tunnel", "wan")
@@ -211,7 +222,8 @@ def test_a_tunnel_is_diagnosed_while_it_runs(lab):
 @pytest.mark.parametrize("args, said", [
     (["-w", "x"], "where from"), (["-i", "eth0"], "where to"), (["-i", "a", "--tunnel", "b", "-w", "x"], "where from"),
     (["-i", "a", "--port", "b", "-w", "x"], "--tunnel"), (["-i", "a", "-w", "-", "--rotate-time", "1h"], "rotate"),
-    (["-i", "a", "-w", "x", "--files", "3"], "--rotate"), (["-i", "a", "-w", "x", "--snaplen", "9"], "--snaplen"),
+    (["-i", "a", "-w", "x", "--files", "3"], "--rotate"),
+    (["-i", "a", "-w", "-", "--rotate-count", "5"], "rotate"), (["-i", "a", "-w", "x", "--snaplen", "9"], "--snaplen"),
     (["-i", "a", "-w", "x", "--filter", "prot"], "is not a filter"), (["-i", "a", "-w", "x", "more"], "more")])
 def test_wrong_usage_says_what_is_wrong_and_exits_with_2(args, said):
     out = subprocess.run([longhaul(), "capture", *args], capture_output=True, text=True, check=False)

@@ -3,12 +3,16 @@
 import csv
 import io
 import json
+import signal
+import socket
+import ssl
 import struct
 import subprocess
+import threading
 
 import pytest
 from longhaul_causes import Case, perform
-from longhaul_lab import longhaul
+from longhaul_lab import Capture, longhaul
 from scapy.all import IP, TCP, Ether, Raw, raw
 
 LAB = {"line": True}
@@ -79,6 +83,72 @@ def test_with_windows_forced_up_the_same_host_is_limited_by_its_send_buffer(lab)
     assert "Larger windows change nothing" in flow["remedy"]
 
 
+@pytest.mark.parametrize("congestion", ["cubic", "bbr"])
+def test_a_send_buffer_is_told_under_each_congestion_control(lab, congestion):
+    run = perform(lab, Case(f"buffer-{congestion}", line=["--delay", "20ms"], congestion=congestion, send_buffer=120000,
+                            seconds=3))
+    (flow,) = flows(run.captures["sender"])
+    assert flow["limit"] == "send_buffer"
+
+
+def https_download(lab, tmp_path, amount):
+    """An HTTPS download from site A to site B, whose receiver announces 7504 with a scale of 3."""
+    server, client = lab.site("A"), lab.site("B")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=lab", "-keyout",
+                    tmp_path / "key.pem", "-out", tmp_path / "cert.pem"], capture_output=True, check=True)
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    client_side = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    client_side.check_hostname = False
+    client.sysctl({"net.ipv4.tcp_rmem": "4096 131072 400000"})     # a scale of 3: 2^18 and less than 2^19
+    with server.netns():
+        listener = socket.create_server((server.ip, 443))
+    listener.settimeout(30)
+
+    def serve():
+        conn = server_side.wrap_socket(listener.accept()[0], server_side=True)
+        with conn:
+            conn.settimeout(30)
+            assert conn.recv(4096).startswith(b"GET")
+            conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % amount + bytes(amount))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with client.netns():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.settimeout(30)
+    sock.connect((server.ip, 443))
+    got = 0
+    with client_side.wrap_socket(sock) as conn:
+        conn.sendall(b"GET / HTTP/1.1\r\nHost: lab\r\n\r\n")
+        conn.setsockopt(socket.SOL_SOCKET, 33, 1 << 20)     # SO_RCVBUFFORCE: the kernel tunes it no more
+        conn.setsockopt(socket.IPPROTO_TCP, 10, 7504 << 3)  # TCP_WINDOW_CLAMP
+        while got < amount and (chunk := conn.recv(1 << 16)):
+            got += len(chunk)
+            conn.setsockopt(socket.IPPROTO_TCP, 10, 7504 << 3)
+    thread.join(30)
+    listener.close()
+    return got
+
+
+def test_the_7504_of_an_https_download_is_told_scaled_or_as_unknown(lab, tmp_path):
+    lab.shape("--delay", "20ms")
+    with Capture(lab.site("B"), "wan", "tcp port 443", snaplen=128) as capture:
+        assert https_download(lab, tmp_path, 4 << 20) >= 4 << 20
+    (flow,) = flows(capture.path)
+    assert flow["limit"] == "receive_window"
+    assert flow["window_scale"]["client"] == {"known": True, "shift": 3}
+    assert 60032 <= int(flow["remedy"].split(" B of window")[0]) < 66000
+    # Who began to capture in the middle of it had only the field; what is in flight shows what it must mean at least.
+    later = tmp_path / "later.pcap"
+    later.write_bytes(GLOBAL_HEADER + b"".join(
+        struct.pack("<IIII", int(p.time), int(p.time % 1 * 1e6), len(p.data), p.length) + p.data
+        for p in capture.packets()[600:]))
+    (flow,) = flows(later)
+    assert flow["window_scale"]["client"] == {"known": False, "at_least": 3}
+    assert "2^3 at least: its 7504 are 60032 B or more" in kinds(flow)["scale_unknown"]
+
+
 def test_losses_are_counted_as_the_line_s_log_has_them(lab):
     run = perform(lab, Case("loss", line=["--delay", "10ms", "--ab", "--loss 1%"], seconds=3))
     from shaped import LOST, frame_log
@@ -101,15 +171,8 @@ def test_an_application_that_pauses_is_the_limit(lab):
 
 
 def test_a_path_of_1400_bytes_whose_router_says_nothing_is_a_black_hole(lab):
-    # Super-segments are not held against an interface's MTU: the sender cuts them itself.
-    lab.node("line").run(["ip", "link", "set", "ba", "mtu", "1400"])
-    lab.site("A").run(["ethtool", "-K", "wan", "tso", "off", "gso", "off"])
-    try:
-        run = perform(lab, Case("hole", line=["--delay", "5ms"], amount=20000, write=20000,
-                                send_buffer=1 << 20, patience=3))
-    finally:
-        lab.node("line").run(["ip", "link", "set", "ba", "mtu", "1500"])
-        lab.site("A").run(["ethtool", "-K", "wan", "tso", "on", "gso", "on"])
+    run = perform(lab, Case("hole", line=["--delay", "5ms"], amount=20000, write=20000, send_buffer=1 << 20, patience=3,
+                            mtu=1400))
     (flow,) = flows(run.captures["sender"])
     assert flow["limit"] == "pmtu_black_hole"
     assert "-m" in flow["remedy"]
@@ -140,11 +203,34 @@ def test_a_live_capture_is_told_of_when_it_is_interrupted(lab):
     looking = site.popen([longhaul(), "diagnose", "-i", "wan", "--json"], "diagnose")
     looking.expect(r"looking at wan")
     run = perform(lab, Case("live", line=["--delay", "5ms"], clamp=33304, seconds=1))
-    import signal
     assert looking.stop(number=signal.SIGINT) == 0
     document = json.loads(next(line for line in looking.text().splitlines() if line.startswith("{")))
     transfer = [flow for flow in document["flows"] if flow["bytes"] == run.sent]
     assert len(transfer) == 1 and transfer[0]["limit"] == "receive_window"
+
+
+def test_while_it_goes_on_a_live_capture_tells_what_moves_and_what_limits_it(lab):
+    looking = lab.site("A").popen([longhaul(), "diagnose", "-i", "wan", "--json", "--every", "200ms"], "diagnose")
+    looking.expect(r"looking at wan")
+    run = perform(lab, Case("every", line=["--delay", "5ms"], clamp=33304, seconds=2))
+    assert looking.running()
+    told = [json.loads(line) for line in looking.text().splitlines() if line.startswith("{")]
+    moved = [flow for one in told for flow in one["moved"] if flow["to"].endswith(":9020")]
+    assert len(told) >= 2 and sum(flow["bytes"] for flow in moved) > 0
+    assert [flow["limit"] for flow in moved].count("receive_window") > len(moved) / 2
+    assert looking.stop(number=signal.SIGINT) == 0
+    told = [json.loads(line) for line in looking.text().splitlines() if line.startswith("{")]
+    assert sum(flow["bytes"] for one in told[:-1] for flow in one["moved"] if flow["to"].endswith(":9020")) <= run.sent
+    assert run.sent in [flow["bytes"] for flow in told[-1]["flows"]]
+
+
+def test_people_who_look_live_see_the_flows_that_move(lab):
+    looking = lab.site("A").popen([longhaul(), "diagnose", "-i", "wan", "--every", "200ms"], "diagnose")
+    looking.expect(r"looking at wan")
+    perform(lab, Case("every-text", line=["--delay", "5ms"], clamp=33304, seconds=2))
+    looking.expect(r"1 flow moved in .*\n  192\.0\.2\.1:\d+ → 192\.0\.2\.2:9020  .*bit/s  receive_window \d+ %  round trip")
+    assert looking.stop(number=signal.SIGINT) == 0
+    assert "limited by: receive_window" in looking.text()
 
 
 def transfer_file(path, scale=None, rounds=20, rtt=0.05, syn=True, burst=22, window_ack=None):
@@ -250,6 +336,7 @@ def test_one_file_that_cannot_be_read_does_not_hide_the_others(tmp_path):
     ([], "name a file"), (["--json", "--csv", "x"], "choose one"), (["-i", "eth0", "x"], "choose one"),
     (["--filter", "port", "x"], "is not a filter"), (["--flows", "many", "x"], "--flows"),
     (["--max-flows", "0", "x"], "--max-flows"), (["--duration", "5s", "x"], "--duration"),
+    (["--every", "5s", "x"], "--every"), (["--every", "1s", "--csv", "-i", "x"], "--csv"), (["-i", "x", "--every", "5"], "--every"),
     (["--frobnicate"], "unknown option")])
 def test_wrong_usage_says_what_is_wrong_and_exits_with_2(args, said):
     out = diagnose(*args, check=False)
