@@ -159,6 +159,7 @@ def test_a_tunnel_does_not_wait_for_a_capture_that_does_not_read(lab, tmp_path):
     assert f"{file.drops()} dropped" in process.text()
 
 
+@pytest.mark.full   # it is given ten seconds before
 def test_a_capture_that_was_killed_is_ended_by_the_tunnel(lab, tmp_path):
     tunnel = tunnels(lab)[0]
     process = record(lab.site("A"), tmp_path / "x.pcapng", "--tunnel", "wan")
