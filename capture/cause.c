@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#define ALIKE_PART 8
 #define STILL_PART 64 /* of the flight: growth below that, or a segment or two, is none */
 
 static const struct cause *const causes[CAUSES] = {
@@ -51,6 +52,16 @@ const struct epoch *cause_past(const struct evidence *v, unsigned back)
 	if (!back || back > v->t->n_past || back > EPOCHS_KEPT)
 		return NULL;
 	return &v->t->past[(v->t->n_past - back) % EPOCHS_KEPT];
+}
+
+/* Whether the epoch before was judged so, and as much is in flight as in that one, within 1/8. */
+bool cause_goes_on(const struct evidence *v, unsigned judged)
+{
+	const struct epoch *last = cause_past(v, 1);
+	uint32_t slack = v->e->peak / ALIKE_PART;
+
+	return last && last->judged == judged && last->peak + slack >= v->e->peak &&
+	       last->peak <= v->e->peak + slack;
 }
 
 /* Takes a number into the two largest of some. */

@@ -46,6 +46,7 @@ unsigned cause_judge(const struct evidence *v);
 
 /* The epoch @back before this one; NULL if it is not kept, or belongs to an earlier busy time. */
 const struct epoch *cause_past(const struct evidence *v, unsigned back);
+bool cause_goes_on(const struct evidence *v, unsigned judged);
 bool cause_stands_still(const struct evidence *v);
 uint64_t cause_duration(const struct epoch *e);
 double cause_mean_rtt_s(const struct flow *f);

@@ -37,6 +37,9 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->room < 2 * v->mss || !busy)
 		return false;
+	/* What is known to be all of its buffer, it does not send by itself. */
+	if (!v->t->lost && cause_goes_on(v, CAUSE_SEND_BUFFER))
+		return false;
 	/* In the first round trips a pacer spreads the initial window, whatever is behind it. */
 	if (!cause_past(v, 2))
 		return false;

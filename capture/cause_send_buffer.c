@@ -50,14 +50,13 @@ static bool plateau(const struct evidence *v, unsigned back, struct bursts *b)
  */
 static bool is_full(const struct evidence *v)
 {
-	const struct epoch *last = cause_past(v, 1);
 	uint32_t low = v->e->peak - v->e->peak / FULL_SLACK,
 		 high = v->e->peak + v->e->peak / FULL_SLACK;
 	unsigned i, others = 0;
 
-	if (v->t->lost || !last)
+	if (v->t->lost)
 		return false;
-	if (last->judged == CAUSE_SEND_BUFFER && last->peak >= low && last->peak <= high)
+	if (cause_goes_on(v, CAUSE_SEND_BUFFER))
 		return true;
 	if (!cause_stands_still(v))
 		return false;

@@ -157,6 +157,7 @@ struct track {
 	uint64_t view_ns; /* up to which time is accounted for */
 	uint64_t view_una, view_edge;
 	uint64_t data_ns, ack_ns; /* last data sent, last ACK got */
+	uint64_t done_ns;	  /* last ACK that acknowledged data, not a FIN alone */
 	uint64_t tail_ns;	  /* time since the last data, by what held it */
 	uint8_t hold, tail_hold;
 	bool pushed;	       /* the last segment had PSH */

@@ -312,6 +312,8 @@ static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint6
 		if (when > since && when - since > e->silence_ns)
 			e->silence_ns = when - since;
 		e->acked += (uint32_t)(a->ack - t->view_una);
+		if (!d->fin || a->ack < d->next || t->view_una + 1 < a->ack)
+			t->done_ns = when;
 		t->view_una = a->ack;
 		t->ack_ns = when;
 	} else if (a->edge > t->view_edge) {
@@ -552,17 +554,18 @@ void limit_end(struct flow *f, unsigned from)
 	struct direction *d = &f->dir[from];
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
+	uint64_t last;
 
 	if (!d->first_data_ns)
 		return;
 	limit_advance(f, from, t->view_ns + d->rtt.min);
+	last = t->data_ns > t->done_ns ? t->data_ns : t->done_ns;
 	/* What follows the last ACK is nobody's time. */
 	if (t->hold == HOLD_IDLE) {
-		uint64_t since = t->ack_ns > t->data_ns ? t->ack_ns : t->data_ns;
-		uint64_t idle = t->view_ns > since ? t->view_ns - since : 0;
+		uint64_t idle = t->view_ns > last ? t->view_ns - last : 0;
 
 		e->held[HOLD_IDLE] -= idle < e->held[HOLD_IDLE] ? idle : e->held[HOLD_IDLE];
 	}
 	t->tail_ns = 0;
-	epoch_close(f, from, t->data_ns > t->ack_ns ? t->data_ns : t->ack_ns);
+	epoch_close(f, from, last);
 }
