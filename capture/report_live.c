@@ -36,7 +36,9 @@ void report_live_text(FILE *out, const struct report_live *l)
 	for (i = 0; i < l->n_moved && i < l->shown; i++) {
 		const struct progress *p = &l->moved[i];
 
-		snprintf(share, sizeof(share), p->judged_ns ? " %.0f %%" : "", 100 * p->share);
+		*share = '\0';
+		if (p->judged_ns)
+			snprintf(share, sizeof(share), " %.0f %%", 100 * p->share);
 		fprintf(out, "  %s → %s  %s  %s%s", end_text(from, p->f, p->from),
 			end_text(to, p->f, !p->from),
 			cause_rate_text(rate, sizeof(rate), rate_of(l, p)), limit_of(p), share);

@@ -106,6 +106,21 @@ static void check_flow(const struct flow *f)
 	json_decref(o);
 }
 
+/* What is told while it goes on. */
+static void check_progress(struct diagnosis *d)
+{
+	size_t i, n;
+	struct progress *all = diagnosis_progress(d, &n);
+
+	must(n <= 3);
+	for (i = 0; i < n; i++) {
+		must(all[i].from <= 1 && all[i].limit < CAUSES);
+		must(all[i].share >= 0 && all[i].share <= 1.0000001);
+		must(all[i].bytes <= all[i].f->dir[all[i].from].fresh);
+	}
+	free(all);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t frame[54 + 40];
@@ -121,6 +136,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i + RECORD <= size; i += RECORD) {
 		make_packet(data + i, &now, frame, &p);
 		diagnosis_packet(d, &p);
+		if (i / RECORD % 8 == 7)
+			check_progress(d);
 	}
 	diagnosis_end(d);
 	all = diagnosis_flows(d, &n);
