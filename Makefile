@@ -164,7 +164,8 @@ demo: deps ## two sites, real traffic, the handshake before and after the frobbe
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
 
-bench-diagnose: deps ## diagnosis against real TCP of known limits, into results/ (root, an idle machine, 25 minutes; BENCH_ARGS=--quick)
+bench-diagnose: deps ## diagnosis against real TCP of known limits, tcptrace and tshark, into results/ (root, an idle machine, 11 minutes; BENCH_ARGS=--quick)
+	$(Q)scripts/install-deps --bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench-diagnose $(BENCH_ARGS)
 

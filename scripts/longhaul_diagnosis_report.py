@@ -120,7 +120,7 @@ def agreement(compared: list[dict]) -> list[str]:
 
 def speed(measured: dict) -> list[str]:
     """Packets a second, and memory."""
-    lines = ["## Speed", "", "One core, file in page cache, the same file for all, one after the other in turns; medians of "
+    lines = ["## Speed", "", "Processor time on one core, file in page cache, the same file for all, in turns; medians of "
              f"{measured['repetitions']}. tshark has the first {measured['tshark_packets']:,} packets of it.", "",
              "| capture | packets | MB | `longhaul diagnose` Mpackets/s | tcptrace | tcptrace -l -r | tshark | |",
              "|---|---|---|---|---|---|---|---|"]
@@ -131,11 +131,12 @@ def speed(measured: dict) -> list[str]:
         lines.append(f"| {name} | {row['packets']:,} | {row['bytes'] / 1e6:.0f} | {rates['longhaul']:.2f} | {rates['tcptrace']:.2f} | "
                      f"{rates['tcptrace -l -r']:.2f} | {rates['tshark']:.3f} | {ratio:.1f} × tcptrace ({asked} asked for: "
                      f"{met(ratio >= asked)}), {slow:.0f} × tshark (100: {met(slow >= 100)}) |")
-    flows = measured["flows"]
-    a_flow = (flows["memory"] - flows["base"]) / flows["flows"]
-    return [*lines, "", "## Many flows", "", f"{flows['flows']:,} connections of {flows['packets']:,} packets: {flows['seconds']:.1f} s, "
-            f"{flows['memory'] / 1e6:.0f} MB at most, that is {a_flow:.0f} bytes a flow with the table and those that are busy. "
-            f"What an idle one keeps is {flows['idle']} bytes: at most 1 KB {met(flows['idle'] <= 1024)}.", ""]
+    half, flows = measured["flows"]
+    idle = (flows["memory"] - half["memory"]) / (flows["flows"] - half["flows"])
+    return [*lines, "", "## Many flows", "", f"{flows['flows']:,} connections of {flows['packets']:,} packets, of which none ends: "
+            f"{flows['seconds']:.1f} s, {flows['memory'] / 1e6:.0f} MB at most. With {half['flows']:,} of them it takes "
+            f"{half['memory'] / 1e6:.0f} MB: {idle:.0f} bytes for each flow that is idle, the table's part in it: at most 1024: "
+            f"{met(idle <= 1024)}. The rest is what is kept of those that are busy.", ""]
 
 
 def page(results: list[dict], left_out: dict[str, int], compared: list[dict], fast: dict, how: str, fresh: bool) -> str:
