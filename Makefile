@@ -12,7 +12,7 @@ PKGS       := jansson inih liburcu liburcu-cds libnl-3.0 libnl-route-3.0 libssl 
 IPSEC_MB   := $(wildcard $(addsuffix /intel-ipsec-mb.h,/usr/include /usr/local/include))
 
 O          := build/$(VARIANT)
-FOLDERS    := lib frob accel shaper tunnel
+FOLDERS    := lib frob accel shaper capture tunnel
 SOURCES    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c)))
 HEADERS    := $(sort $(foreach d,$(FOLDERS),$(wildcard $(d)/*.h)))
 UNIT       := $(sort $(wildcard tests/unit/test_*.c))
@@ -70,7 +70,7 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
+.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-diagnose bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
@@ -165,6 +165,11 @@ format: ## rewrite the C sources in the house's format
 demo: deps ## two sites, real traffic, the handshake before and after the frobber, and one transfer four ways over 120 ms
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
+
+bench-diagnose: deps ## diagnosis against real TCP of known limits, tcptrace and tshark, into results/ (root, an idle machine, 11 minutes; BENCH_ARGS=--quick)
+	$(Q)scripts/install-deps --bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/bench-diagnose $(BENCH_ARGS)
 
 bench-tunnel: deps ## the tunnel beside its peers, into results/ (root, an idle machine, 12 minutes; BENCH_ARGS=--quick)
 	$(Q)scripts/install-deps --bench

@@ -41,6 +41,13 @@ bool filter_match(const struct filter *f, const uint8_t *frame, size_t len)
 	return bpf_filter(f->program.bf_insns, frame, (unsigned)len, (unsigned)len) != 0;
 }
 
+/* Whether a frame of @len bytes matches of which only the first @captured are there. Any thread. */
+bool filter_match_captured(const struct filter *f, const uint8_t *frame, size_t captured,
+			   size_t len)
+{
+	return bpf_filter(f->program.bf_insns, frame, (unsigned)len, (unsigned)captured) != 0;
+}
+
 /* Frees a filter; NULL is allowed. */
 void filter_free(struct filter *f)
 {

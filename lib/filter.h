@@ -13,6 +13,8 @@ struct filter;
 
 struct filter *filter_compile(const char *text, struct err *e);
 bool filter_match(const struct filter *f, const uint8_t *frame, size_t len);
+bool filter_match_captured(const struct filter *f, const uint8_t *frame, size_t captured,
+			   size_t len);
 void filter_free(struct filter *f);
 
 #endif

@@ -137,12 +137,9 @@ static bool is_vlan(uint16_t ethertype)
 	       ethertype == ETHERTYPE_QINQ_OLD;
 }
 
-/* Ethernet II (IEEE 802.3 3.1.1) and tags (802.1Q 9.6): up to the payload's first byte. */
-static enum packet_error parse_link(struct cursor *c, struct packet *p)
+/* VLAN tags (802.1Q 9.6), up to the payload's first byte. */
+static enum packet_error parse_tags(struct cursor *c, struct packet *p)
 {
-	if (!cursor_skip(c, 2 * ETH_ALEN) || !cursor_be16(c, &p->ethertype))
-		return PACKET_SHORT;
-
 	while (is_vlan(p->ethertype) && p->vlans < VLANS_MAX) {
 		uint16_t tci;
 
@@ -155,14 +152,32 @@ static enum packet_error parse_link(struct cursor *c, struct packet *p)
 	return PACKET_OK;
 }
 
+/* Ethernet II (IEEE 802.3 3.1.1) and its tags. */
+static enum packet_error parse_link(struct cursor *c, struct packet *p)
+{
+	if (!cursor_skip(c, 2 * ETH_ALEN) || !cursor_be16(c, &p->ethertype))
+		return PACKET_SHORT;
+	return parse_tags(c, p);
+}
+
 static void note_fragment(struct packet *p, bool more, bool displaced)
 {
 	p->fragment = more || displaced;
 	p->first_fragment = more && !displaced;
 }
 
-/* RFC 791 section 3.1. Leaves the cursor behind the options and ends it with the IP packet. */
-static enum packet_error parse_ipv4(struct cursor *c, struct packet *p)
+/* Ends the cursor with the IP packet, or where the bytes end if they do so before it. */
+static void end_with_packet(struct cursor *c, const struct packet *p)
+{
+	if (p->l3_end < c->len)
+		c->len = p->l3_end;
+}
+
+/*
+ * RFC 791 section 3.1. Leaves the cursor behind the options and ends it with the IP packet.
+ * @len: of the whole frame, of which the cursor may have less; 0: the cursor has all of it
+ */
+static enum packet_error parse_ipv4(struct cursor *c, size_t len, struct packet *p)
 {
 	const uint8_t *ip = cursor_take(c, IPV4_HDR_MIN);
 	size_t ihl, total;
@@ -174,7 +189,10 @@ static enum packet_error parse_ipv4(struct cursor *c, struct packet *p)
 	if (ip[0] >> 4 != 4 || ihl < IPV4_HDR_MIN)
 		return PACKET_L3_INVALID;
 	total = load_be16(ip + 2);
-	if (total == 0 || total > c->len - p->l3 || ihl > c->len - p->l3)
+	/* A sender's capture may show a super-frame before anybody has written its length. */
+	if (total == 0 && len)
+		total = len - p->l3;
+	if (total == 0 || total > (len ? len : c->len) - p->l3 || ihl > c->len - p->l3)
 		return PACKET_L3_CUT;
 	if (total < ihl)
 		return PACKET_L3_INVALID;
@@ -186,8 +204,8 @@ static enum packet_error parse_ipv4(struct cursor *c, struct packet *p)
 	note_fragment(p, frag & IPV4_FRAG_MF, frag & IPV4_FRAG_OFF);
 
 	p->l3_end = (uint32_t)(p->l3 + total);
-	c->len = p->l3_end;
 	c->pos = p->l3 + ihl;
+	end_with_packet(c, p);
 	return PACKET_OK;
 }
 
@@ -227,9 +245,11 @@ static bool is_extension(uint8_t proto)
 	       proto == IPPROTO_AH || proto == IPPROTO_DSTOPTS;
 }
 
-/* RFC 8200 section 3. Leaves the cursor behind the extension headers and ends it with the packet.
+/*
+ * RFC 8200 section 3. Leaves the cursor behind the extension headers and ends it with the packet.
+ * @len: as of parse_ipv4()
  */
-static enum packet_error parse_ipv6(struct cursor *c, struct packet *p)
+static enum packet_error parse_ipv6(struct cursor *c, size_t len, struct packet *p)
 {
 	const uint8_t *ip = cursor_take(c, IPV6_HDR_LEN);
 	size_t payload;
@@ -239,13 +259,16 @@ static enum packet_error parse_ipv6(struct cursor *c, struct packet *p)
 	if (ip[0] >> 4 != 6)
 		return PACKET_L3_INVALID;
 	payload = load_be16(ip + 4);
-	if (payload > c->len - c->pos)
+	/* A jumbogram (RFC 2675), or a super-frame before anybody has written its length. */
+	if (payload == 0 && len)
+		payload = len - c->pos;
+	if (payload > (len ? len : c->len) - c->pos)
 		return PACKET_L3_CUT;
 
 	p->ip_version = 6;
 	p->proto = ip[6];
 	p->l3_end = (uint32_t)(c->pos + payload);
-	c->len = p->l3_end;
+	end_with_packet(c, p);
 
 	for (int i = 0; is_extension(p->proto); i++) {
 		/* Behind the header of a later fragment stands the middle of something. */
@@ -288,6 +311,19 @@ static enum packet_error parse_transport(struct cursor *c, struct packet *p)
 	return PACKET_OK;
 }
 
+/* What is behind the link layer; @len as of parse_ipv4(). */
+static enum packet_error parse_network(struct cursor *c, size_t len, struct packet *p)
+{
+	enum packet_error err;
+
+	switch (p->ethertype) {
+	case ETH_P_IP: err = parse_ipv4(c, len, p); break;
+	case ETH_P_IPV6: err = parse_ipv6(c, len, p); break;
+	default: return PACKET_OK;
+	}
+	return err ? err : parse_transport(c, p);
+}
+
 /**
  * packet_parse - find the layers of a frame
  * @data: the frame from its destination MAC, without FCS; may be a super-frame
@@ -311,15 +347,36 @@ enum packet_error packet_parse(const uint8_t *data, size_t len, struct packet *p
 
 	memset(p, 0, sizeof(*p));
 	err = parse_link(&c, p);
-	if (err)
-		return err;
+	return err ? err : parse_network(&c, 0, p);
+}
 
-	switch (p->ethertype) {
-	case ETH_P_IP: err = parse_ipv4(&c, p); break;
-	case ETH_P_IPV6: err = parse_ipv6(&c, p); break;
-	default: return PACKET_OK;
-	}
-	return err ? err : parse_transport(&c, p);
+/**
+ * packet_parse_captured - find the layers of a frame of which only the first bytes are there
+ * @data: the frame from its first byte; not necessarily Ethernet
+ * @captured: bytes at @data
+ * @len: true length of the frame; at least @captured
+ * @at: where its network layer begins, or VLAN tags in front of it
+ * @ethertype: of what is at @at
+ * @p: what is found; l3_end may lie behind the captured bytes
+ *
+ * As packet_parse(), but lengths are held against what the frame had on the
+ * wire, and an IP length of 0 means "to the end of the frame", as captures of
+ * segmentation offload show it. The headers themselves must be there.
+ *
+ * Return: PACKET_OK or what is wrong (enum packet_error).
+ */
+enum packet_error packet_parse_captured(const uint8_t *data, size_t captured, size_t len, size_t at,
+					uint16_t ethertype, struct packet *p)
+{
+	struct cursor c = cursor_of(data, captured);
+	enum packet_error err;
+
+	memset(p, 0, sizeof(*p));
+	p->ethertype = ethertype;
+	if (at > UINT16_MAX / 2 || !cursor_skip(&c, at))
+		return PACKET_SHORT;
+	err = parse_tags(&c, p);
+	return err ? err : parse_network(&c, len, p);
 }
 
 /**

@@ -72,6 +72,8 @@ bool cursor_be32(struct cursor *c, uint32_t *v);
 const uint8_t *cursor_take(struct cursor *c, size_t n);
 
 enum packet_error packet_parse(const uint8_t *data, size_t len, struct packet *p);
+enum packet_error packet_parse_captured(const uint8_t *data, size_t captured, size_t len, size_t at,
+					uint16_t ethertype, struct packet *p);
 const char *packet_error_name(enum packet_error e);
 
 static inline uint16_t load_be16(const uint8_t *p)

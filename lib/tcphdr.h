@@ -15,13 +15,14 @@ enum {
 	TCP_HDR_MIN = 20, /* then the options */
 };
 
-/* Flags; CWR by RFC 3168 section 6.1. */
+/* Flags; ECE and CWR by RFC 3168 section 6.1. */
 enum {
 	TCP_FIN = 0x01,
 	TCP_SYN = 0x02,
 	TCP_RST = 0x04,
 	TCP_PSH = 0x08,
 	TCP_ACK = 0x10,
+	TCP_ECE = 0x40,
 	TCP_CWR = 0x80,
 };
 

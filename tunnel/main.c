@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* main.c - the program: one table of commands */
+#include "capture/commands.h"
 #include "shaper/cmd_shape.h"
 #include "tunnel/commands.h"
 #include "tunnel/conf.h"
@@ -20,6 +21,10 @@ static const struct command commands[] = {
 	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites", false},
 	{"status", cmd_status, status_help, "show what a running instance does", false},
 	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate", false},
+	{"capture", cmd_capture, capture_help, "record frames of an interface, or inside a tunnel",
+	 false},
+	{"diagnose", cmd_diagnose, diagnose_help, "tell what limits the TCP flows of a capture",
+	 false},
 	{"shape", cmd_shape, shape_help,
 	 "join two interfaces by a line of chosen delay, loss and rate", true},
 };

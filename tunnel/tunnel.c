@@ -390,6 +390,11 @@ static void pat_watchdog(void *ctx)
 		notify_manager("WATCHDOG=1");
 }
 
+static void watch_mirrors(void *ctx)
+{
+	mirror_tick(ctx);
+}
+
 static void on_signal(void *ctx, int sig)
 {
 	struct tunnel *t = ctx;
@@ -410,7 +415,10 @@ static json_t *answer(void *ctx, const json_t *request)
 		return tunnel_status(
 			ctx, json_is_integer(macs) ? (size_t)json_integer_value(macs) : SIZE_MAX,
 			json_is_true(json_object_get(request, "flows")));
-	return json_pack("{s:i, s:s}", "version", 1, "error", "unknown cmd; known: status");
+	if (cmd && !strcmp(cmd, "capture"))
+		return mirror_request(ctx, request);
+	return json_pack("{s:i, s:s}", "version", 1, "error",
+			 "unknown cmd; known: status, capture");
 }
 
 static unsigned count_workers(const struct tunnel *t)
@@ -537,6 +545,7 @@ static void tear_down(struct tunnel *t)
 		worker_stop(t->workers[i]);
 	for (i = 0; i < t->n_workers; i++)
 		worker_free(t->workers[i]);
+	mirror_free_all(t);
 	if (t->control)
 		control_release(t->control);
 	accel_free(t->accelerate.accel);
@@ -588,7 +597,9 @@ static void start_timers(struct tunnel *t)
 	t->age_timer = (struct loop_timer){.expired = age, .ctx = t};
 	t->retry_timer = (struct loop_timer){.expired = remake_taps, .ctx = t};
 	t->watchdog_timer = (struct loop_timer){.expired = pat_watchdog, .ctx = t};
+	t->mirror_timer = (struct loop_timer){.expired = watch_mirrors, .ctx = t};
 	loop_timer_start(t->loop, &t->age_timer, AGE_PERIOD_NS, AGE_PERIOD_NS);
+	loop_timer_start(t->loop, &t->mirror_timer, NS_PER_S, NS_PER_S);
 	if (watchdog)
 		loop_timer_start(t->loop, &t->watchdog_timer, watchdog, watchdog);
 }

@@ -12,6 +12,7 @@
 #include "tunnel/counters.h"
 #include "tunnel/fdb.h"
 #include "tunnel/guard.h"
+#include "tunnel/mirror.h"
 #include "tunnel/outer.h"
 #include "tunnel/peer.h"
 #include "tunnel/port.h"
@@ -62,7 +63,9 @@ struct tunnel {
 	struct loop *loop;
 	struct link_watch *watch;
 	struct ctl_server *ctl;
-	struct loop_timer age_timer, watchdog_timer, retry_timer;
+	struct mirror *mirrors[MIRRORS_MAX]; /* captures that run */
+	uint32_t mirror_ids;
+	struct loop_timer age_timer, watchdog_timer, retry_timer, mirror_timer;
 	uint64_t started_ns;
 	int signal; /* that ended it */
 };

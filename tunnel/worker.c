@@ -230,6 +230,9 @@ static void to_ports(struct worker *w, uint64_t ports, const struct gso_merged *
 
 	for (; ports; ports &= ports - 1) {
 		q = &w->ports[__builtin_ctzll(ports)].queue;
+		if (w->mirrors.n)
+			mirror_port(&w->mirrors, q->port->index, MIRROR_OUT, m->iov, m->iovcnt,
+				    m->len);
 		reflect_note(w->tunnel->reflect, q->port->index, m->head->data, m->head->len, p,
 			     w->now_ms);
 		port_queue_send(q, m, p, &w->counters);
@@ -350,6 +353,20 @@ static bool is_accelerated(struct worker *w, struct port *port, struct frame *f,
 	return true;
 }
 
+static void show_to_peers(struct worker *w, uint64_t peers, const struct frame *f)
+{
+	for (; w->mirrors.n && peers; peers &= peers - 1)
+		mirror_peer(&w->mirrors, (unsigned)__builtin_ctzll(peers), MIRROR_OUT,
+			    MIRROR_AFTER_FROB, &(struct iovec){f->data, f->len}, 1, f->len);
+}
+
+static void show_from_peer(struct worker *w, const struct frame *f, enum mirror_stage stage)
+{
+	if (w->mirrors.n)
+		mirror_peer(&w->mirrors, outer_key_peer(f->key), MIRROR_IN, stage,
+			    &(struct iovec){f->data, f->len}, 1, f->len);
+}
+
 /* Bridges a frame that came from a port, to peers and other ports. */
 static void bridge(struct worker *w, struct port *port, struct frame *f, const struct packet *p,
 		   uint32_t frames, struct gso_merged *single, struct iovec *iov)
@@ -360,6 +377,7 @@ static void bridge(struct worker *w, struct port *port, struct frame *f, const s
 	if (d.peers) {
 		clamp_out(w, port, d.peers, f, p);
 		d.peers = watch_size(w, port, d.peers, f, p, frames);
+		show_to_peers(w, d.peers, f);
 		d.peers = paced_hold(w->outer, port->tag, d.peers, f, p, frames);
 		w->tunnel->outer_ops->send(w->outer, port->tag, d.peers, f, p);
 	}
@@ -384,6 +402,9 @@ static void from_port(struct worker *w, struct port *port, struct frame *f,
 	counter_add(&in->frames, frames);
 	counter_add(&in->bytes, f->len + (frames - 1) * gso_header_len(f, &p));
 	counter_add(&in->supers, frames > 1);
+	if (w->mirrors.n)
+		mirror_port(&w->mirrors, port->index, MIRROR_IN, &(struct iovec){f->data, f->len},
+			    1, f->len);
 	if (!admit(w, f, &p, frames) || !is_foreign(w, port, f, &p, frames) ||
 	    !learn(w, tag, fdb_port(port->index), f, &p) ||
 	    is_accelerated(w, port, f, &p, single, iov))
@@ -405,6 +426,7 @@ static void batch_begins(struct worker *w)
 	w->now_ns = clock_ns();
 	w->now_ms = (uint32_t)(w->now_ns / NS_PER_MS);
 	w->outer->now_ns = w->now_ns;
+	w->mirrors.now_ns = 0;
 	w->n_hints = 0;
 }
 
@@ -506,7 +528,9 @@ void worker_outer_ready(void *ctx, uint32_t events)
 
 		atomic_store_explicit(&w->tunnel->peers[outer_key_peer(f->key)].heard_ns, w->now_ns,
 				      memory_order_relaxed);
+		show_from_peer(w, f, MIRROR_BEFORE_FROB);
 		frob(w, f);
+		show_from_peer(w, f, MIRROR_AFTER_FROB);
 	}
 	merged = gso_merge_batch(w->merge, w->outer_batch->frames, w->outer_batch->n, &n);
 	for (i = 0; i < n; i++)
@@ -527,8 +551,10 @@ static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
 	key = key_of(tag, f->data, &p);
 	at = fdb_lookup(w->tunnel->fdb, &key);
 	if (at != FDB_NOWHERE && fdb_is_peer(at)) {
-		w->tunnel->outer_ops->send(w->outer, tag_index,
-					   atomic_load(&tag->peers) & 1ull << fdb_index(at), f, &p);
+		uint64_t peers = atomic_load(&tag->peers) & 1ull << fdb_index(at);
+
+		show_to_peers(w, peers, f);
+		w->tunnel->outer_ops->send(w->outer, tag_index, peers, f, &p);
 		return;
 	}
 	make_single(single, iov, f, wire_frames(f, &p), &p);

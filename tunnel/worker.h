@@ -8,6 +8,7 @@
 #include "tunnel/outer.h"
 #include "tunnel/port.h"
 
+struct mirror;
 struct tunnel;
 struct worker;
 
@@ -22,5 +23,6 @@ void worker_rebind_outer(struct worker *w);
 void worker_send(struct worker *w, unsigned tag, const struct frame *f);
 void worker_add_tap(struct worker *w, unsigned tap, int fd);
 void worker_drain_taps(struct worker *w);
+int worker_mirror(struct worker *w, struct mirror *m, bool begin);
 
 #endif

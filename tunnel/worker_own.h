@@ -6,6 +6,7 @@
 #include "lib/bucket.h"
 #include "lib/loop.h"
 #include "tunnel/hint.h"
+#include "tunnel/mirror.h"
 #include "tunnel/tunnel.h"
 #include "tunnel/worker.h"
 
@@ -63,6 +64,7 @@ struct worker {
 	struct waiting_hint hints[HINTS_AT_ONCE];
 	unsigned n_hints; /* of this batch */
 	struct counters counters;
+	struct mirrors mirrors; /* captures that are shown what passes */
 	struct loop_timer overruns_timer, outer_timer;
 	_Atomic bool alive; /* answered the last worker_pulse() */
 	uint64_t now_ns;    /* of the batch */

@@ -61,7 +61,7 @@ struct worker *worker_new(struct tunnel *t, unsigned index, struct err *e)
 		return NULL;
 	}
 	w->tunnel = t;
-	w->index = index;
+	w->index = w->mirrors.worker = index;
 	w->alive = true;
 	w->ports = calloc(t->n_ports, sizeof(*w->ports));
 	w->port_batch = batch_new();
@@ -284,4 +284,37 @@ void worker_drain_taps(struct worker *w)
 		while (sem_wait(&d.done) && errno == EINTR)
 			;
 	sem_destroy(&d.done);
+}
+
+/* What a worker is told of a capture. */
+struct mirror_call {
+	struct worker *worker;
+	struct mirror *mirror;
+	bool begin;
+};
+
+static void change_mirror(void *arg)
+{
+	struct mirror_call *c = arg;
+
+	if (c->begin)
+		mirror_add(&c->worker->mirrors, c->mirror);
+	else
+		mirror_remove(&c->worker->mirrors, c->mirror);
+	free(c);
+}
+
+/* Has the worker begin, or end, to show frames to a capture. Returns 0 or -errno. */
+int worker_mirror(struct worker *w, struct mirror *m, bool begin)
+{
+	struct mirror_call *c = malloc(sizeof(*c));
+	int ret;
+
+	if (!c)
+		return -ENOMEM;
+	*c = (struct mirror_call){w, m, begin};
+	ret = loop_post(w->loop, change_mirror, c);
+	if (ret)
+		free(c);
+	return ret;
 }

@@ -373,7 +373,94 @@ def stream_seeds():
     }
 
 
+def pcap(order, magic, *packets):
+    """A pcap file."""
+    return struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, 1) + b"".join(
+        struct.pack(order + "4I", 1700000000 + i, 1000 * i, len(data), len(data) + more) + data
+        for i, (data, more) in enumerate(packets))
+
+
+def pcapng(order, *packets):
+    """A pcapng file with two interfaces, statistics, and blocks of other kinds."""
+    def block(kind, body):
+        body += b"\0" * (-len(body) % 4)
+        return struct.pack(order + "II", kind, len(body) + 12) + body + struct.pack(order + "I", len(body) + 12)
+
+    def option(code, value):
+        return struct.pack(order + "HH", code, len(value)) + value + b"\0" * (-len(value) % 4)
+
+    out = block(0x0a0d0d0a, struct.pack(order + "IHHq", 0x1a2b3c4d, 1, 0, -1))
+    for name, resolution in (b"eth1", 9), (b"wan", 0x94):
+        out += block(1, struct.pack(order + "HHI", 1, 0, 96) + option(2, name) + option(9, bytes([resolution]))
+                     + option(14, struct.pack(order + "q", 1)) + option(0, b""))
+    for i, (data, more) in enumerate(packets):
+        out += block(6, struct.pack(order + "5I", i & 1, 1, i, len(data), len(data) + more) + data
+                     + b"\0" * (-len(data) % 4) + option(2, struct.pack(order + "I", 1 + i % 2)) + option(0, b""))
+    out += block(2, struct.pack(order + "HHIIII", 0, 0, 1, 2, 4, 4) + b"abcd")
+    out += block(3, struct.pack(order + "I", 4) + b"abcd")
+    return out + block(5, struct.pack(order + "III", 1, 0, 1) + option(5, bytes(8)) + option(0, b""))
+
+
+def capfile_seeds():
+    """Capture files of both formats, byte orders and precisions, whole and cut."""
+    packets = [(frame[:70], len(frame) - len(frame[:70])) for frame in frames().values()][:6]
+    whole = {
+        "us": pcap("<", 0xa1b2c3d4, *packets), "us-big": pcap(">", 0xa1b2c3d4, *packets),
+        "ns": pcap("<", 0xa1b23c4d, *packets), "ns-big": pcap(">", 0xa1b23c4d, *packets),
+        "ng": pcapng("<", *packets), "ng-big": pcapng(">", *packets),
+        "ng-two": pcapng("<", *packets[:2]) + pcapng(">", *packets[2:4]),
+    }
+    return {**whole, "us-cut": whole["us"][:-9], "ng-cut": whole["ng"][:-21]}
+
+
+def decap_seeds():
+    """Packets in each wrapping and link layer; two bytes before them choose the link and what is missing."""
+    inner = ETHER / V4 / tcp("SA", OPTIONS) / Raw(b"x" * 20)
+    outer = ETHER / IP(src="192.0.2.1", dst="192.0.2.2")
+    vxlan = struct.pack("!II", 0x08000000, 7 << 8) + raw(inner)
+    wrapped = {
+        "plain": raw(inner), "qinq": raw(ETHER / QINQ / V6 / tcp("A") / Raw(b"y" * 9)),
+        "vxlan": raw(outer / UDP(sport=1, dport=4789) / Raw(vxlan)),
+    }
+    proto = {"capsulator": 245, "gre": 47, "gre-key": 47}
+    bodies = {"capsulator": b"\0\0\0\1" + raw(inner), "gre": b"\0\0\x65\x58" + raw(inner),
+              "gre-key": b"\x20\0\x08\0" + b"\0\0\0\7" + raw(inner)[14:]}
+    for name, body in bodies.items():
+        wrapped[name] = raw(ETHER / IP(src="192.0.2.1", dst="192.0.2.2", proto=proto[name]) / Raw(body))
+    wrapped["too-big"] = raw(ETHER / V4 / ICMP(type=3, code=4, nexthopmtu=1400) / Raw(raw(inner)[14:62]))
+    seeds = {name: b"\0\0" + data for name, data in wrapped.items()}
+    seeds["snapped"] = b"\0\x50" + raw(inner)[:66]
+    seeds["sll"] = b"\1\0" + b"\0\4\0\1\0\6" + b"\2\0\0\0\0\1\0\0\x08\0" + raw(inner)[14:]
+    seeds["sll2"] = b"\2\0" + b"\x08\0" + bytes(18) + raw(inner)[14:]
+    seeds["raw"] = b"\4\0" + raw(inner)[14:]
+    return seeds
+
+
+def flow_seeds():
+    """Segments as fuzz_flow makes them, 16 bytes each: a handshake, bursts, ACKs, losses."""
+    def one(way, flags, seq, ack, length, window=1000, gap=10, opt=0, mode=2, shift=0):
+        return struct.pack("!BBBHHBHBBBBBB", way | mode, flags | opt, window >> 8, seq, ack, length, 0, window & 255,
+                           0, shift, gap, 0, 0)
+
+    def rounds(burst, count, lose=0):
+        out = one(0, 2, 0, 0, 128) + one(1, 0x12, 0, 0, 128)
+        for at in range(count):
+            for i in range(burst):
+                out += one(0, 0x10 | 8 * (i + 1 == burst), 1 + at * burst + i, 1, 14)
+            if lose and at % lose == 0:
+                out += one(1, 0x10, 1, 1 + at * burst, 128, gap=200) * 4
+                out += one(0, 0x10, 1 + at * burst, 1, 14)
+            out += one(1, 0x10, 1, 1 + (at + 1) * burst, 128, gap=255)
+        return out
+
+    return {"window": rounds(5, 20), "loss": rounds(9, 12, 3), "zero": rounds(3, 4) + one(1, 0x10, 1, 13, 128, 0),
+            "close": rounds(2, 3) + one(0, 0x11, 7, 1, 128) + one(1, 0x14, 1, 8, 128)}
+
+
 CORPORA = {
+    "capfile": capfile_seeds,
+    "decap": decap_seeds,
+    "flow": flow_seeds,
     "stream": stream_seeds,
     "sealed": sealed_seeds,
     "fragment": fragment_seeds,

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* capfile.c - capture files: a buffer in front of the readers of the two formats */
+/*
+ * Theory of operation
+ *
+ * libpcap reads both formats too, but gives no names of interfaces, no
+ * directions and no drop counts of a pcapng file, refuses a file whose
+ * interfaces have different link types, and copies each packet by fread(3).
+ * So the records are parsed here, in place, in a buffer that is refilled in
+ * large pieces and grows only for a record that is longer than it.
+ *
+ * A file that ends in the middle of a record, or goes on as something else,
+ * ends the reading there: all before it counts, and skipped.why says what
+ * was found. Where a packet's fields contradict each other but the next
+ * record can still be found, that packet alone is left out and counted.
+ */
+#include "capture/capfile_impl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BUFFER 262144 /* fits a processor's second cache beside what is done with the packets */
+
+static const struct cap_format *const formats[] = {&cap_format_pcap, &cap_format_pcapng};
+
+/* Moves what is left to the front and reads more, until @n bytes are there or no more come. */
+static bool refill(struct capfile *f, size_t n)
+{
+	ssize_t got;
+
+	if (n > f->room) {
+		uint8_t *larger = realloc(f->buf, n);
+
+		if (!larger)
+			return false;
+		f->buf = larger;
+		f->room = n;
+	}
+	memmove(f->buf, f->buf + f->pos, f->len - f->pos);
+	f->len -= f->pos;
+	f->pos = 0;
+	while (f->len < n && !f->ended) {
+		got = f->more(f->ctx, f->buf + f->len, f->room - f->len);
+		if (got < 0) {
+			snprintf(f->skipped.why, sizeof(f->skipped.why), "cannot be read on: %s",
+				 strerror(errno));
+			f->ended = true;
+		} else if (got == 0) {
+			f->ended = true;
+		} else {
+			f->len += (size_t)got;
+		}
+	}
+	return f->len >= n;
+}
+
+/* The next @n bytes, or NULL if the file has fewer. They stay until the next call. */
+const uint8_t *capfile_peek(struct capfile *f, size_t n)
+{
+	if (f->len - f->pos < n && !refill(f, n))
+		return NULL;
+	return f->buf + f->pos;
+}
+
+/* Notes why the reading ends before the end of the file. Returns 0, as at its end. */
+int capfile_end(struct capfile *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!*f->skipped.why) {
+		va_start(ap, fmt);
+		vsnprintf(f->skipped.why, sizeof(f->skipped.why), fmt, ap);
+		va_end(ap);
+	}
+	f->skipped.cut = f->len - f->pos;
+	f->pos = f->len;
+	f->ended = true;
+	return 0;
+}
+
+/* Makes room for one more interface. Returns NULL if there are too many. */
+struct cap_interface *capfile_add_interface(struct capfile *f)
+{
+	struct cap_interface *more;
+
+	if (f->n_interfaces >= CAP_INTERFACES_MAX)
+		return NULL;
+	more = realloc(f->interfaces, (f->n_interfaces + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	f->interfaces = more;
+	more += f->n_interfaces++;
+	*more = (struct cap_interface){.unit_per_s = 1000000, .unknown_drops = true};
+	return more;
+}
+
+/*
+ * Begins a capture file.
+ * @more: gives its bytes, as read(2) would; called again only when they are needed
+ *
+ * Returns NULL with a text if it is neither pcap nor pcapng, or its header is not whole.
+ */
+struct capfile *capfile_open(cap_read more, void *ctx, struct err *e)
+{
+	struct capfile *f = calloc(1, sizeof(*f));
+	size_t i;
+
+	if (f)
+		f->buf = malloc(BUFFER);
+	if (!f || !f->buf) {
+		free(f);
+		err_set(e, ENOMEM, "out of memory");
+		return NULL;
+	}
+	f->more = more;
+	f->ctx = ctx;
+	f->room = BUFFER;
+	for (i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+		int ret = formats[i]->begin(f, e);
+
+		if (!ret) {
+			f->format = formats[i];
+			return f;
+		}
+		if (ret != -EMEDIUMTYPE)
+			goto fail;
+	}
+	if (*f->skipped.why)
+		err_set(e, EIO, "%s", f->skipped.why);
+	else if (f->len < 4)
+		err_set(e, EINVAL, "has %zu bytes: not a capture file", f->len);
+	else
+		err_set(e, EINVAL,
+			"begins with %02x %02x %02x %02x: neither a pcap nor a pcapng file",
+			f->buf[0], f->buf[1], f->buf[2], f->buf[3]);
+fail:
+	capfile_close(f);
+	return NULL;
+}
+
+/*
+ * Reads the next packet.
+ * @p: filled in; its data stay until the next call
+ *
+ * Returns 1, or 0 when there are no more; capfile_skipped() says whether that was the file's end.
+ */
+int capfile_next(struct capfile *f, struct cap_packet *p)
+{
+	int got = f->format->next(f, p);
+
+	if (got > 0)
+		f->interfaces[p->interface].packets++;
+	return got;
+}
+
+/* An interface by its number; NULL beyond the last one read so far. */
+const struct cap_interface *capfile_interface(const struct capfile *f, uint32_t number)
+{
+	return number < f->n_interfaces ? &f->interfaces[number] : NULL;
+}
+
+/* Interfaces known so far. */
+uint32_t capfile_interfaces(const struct capfile *f)
+{
+	return f->n_interfaces;
+}
+
+/* What could not be used so far. */
+const struct cap_skipped *capfile_skipped(const struct capfile *f)
+{
+	return &f->skipped;
+}
+
+/* "pcap" or "pcapng". */
+const char *capfile_kind(const struct capfile *f)
+{
+	return f->format->name;
+}
+
+/* Frees a reader; NULL is allowed. What gives the bytes is the caller's to close. */
+void capfile_close(struct capfile *f)
+{
+	if (!f)
+		return;
+	free(f->interfaces);
+	free(f->buf);
+	free(f);
+}

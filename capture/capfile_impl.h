@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* capfile_impl.h - what the readers of the two formats share */
+#ifndef CAPTURE_CAPFILE_IMPL_H
+#define CAPTURE_CAPFILE_IMPL_H
+
+#include "capture/capfile.h"
+
+#include <string.h>
+
+struct capfile;
+
+/* One format. */
+struct cap_format {
+	const char *name;
+	int (*begin)(struct capfile *f, struct err *e);	      /* reads the file's header */
+	int (*next)(struct capfile *f, struct cap_packet *p); /* 1 a packet, 0 the end */
+};
+
+extern const struct cap_format cap_format_pcap, cap_format_pcapng;
+
+struct capfile {
+	const struct cap_format *format;
+	cap_read more;
+	void *ctx;
+	uint8_t *buf;
+	size_t room, len, pos; /* of the buffer: bytes it can hold, holds, and has given */
+	bool ended;	       /* there is no more to read */
+	bool swapped;	       /* numbers are in the other byte order than ours */
+	uint64_t ticks;	       /* pcap: of time stamps' fractions, a second */
+	struct cap_interface *interfaces;
+	uint32_t n_interfaces;
+	uint32_t first_of_section; /* pcapng: number of the section's interface 0 */
+	struct cap_skipped skipped;
+};
+
+const uint8_t *capfile_peek(struct capfile *f, size_t n);
+struct cap_interface *capfile_add_interface(struct capfile *f);
+int capfile_end(struct capfile *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static inline void capfile_take(struct capfile *f, size_t n)
+{
+	f->pos += n;
+}
+
+static inline uint16_t cap_16(const struct capfile *f, const uint8_t *at)
+{
+	uint16_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return f->swapped ? __builtin_bswap16(v) : v;
+}
+
+static inline uint32_t cap_32(const struct capfile *f, const uint8_t *at)
+{
+	uint32_t v;
+
+	memcpy(&v, at, sizeof(v));
+	return f->swapped ? __builtin_bswap32(v) : v;
+}
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* cause_application.c - the sending application has nothing to send */
+#include "capture/cause.h"
+
+#include <stdio.h>
+
+/*
+ * Whether no more comes in flight in many round trips, while bursts begin by themselves: it is not
+ * ACKs that let them go.
+ */
+static bool is_steady(const struct evidence *v)
+{
+	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, ended = v->e->bursts_ended, i;
+
+	if (!cause_stands_still(v))
+		return false;
+	for (i = 1; i <= EPOCHS_KEPT; i++) {
+		const struct epoch *p = cause_past(v, i);
+
+		all += p->bursts;
+		on_ack += p->bursts_on_ack;
+		ended += p->bursts_ended;
+	}
+	return all >= EPOCHS_KEPT && on_ack * 5 < all * 3 && ended * 2 >= all;
+}
+
+/*
+ * Silence with everything acknowledged is the clock's to tell. This rule is
+ * for data in flight: what an application writes now and then goes out at
+ * once, whenever it is written, and ends with PSH; what waits for a window
+ * goes out when an ACK comes.
+ */
+static bool limits(const struct evidence *v)
+{
+	const struct epoch *e = v->e;
+	uint64_t busy = e->held[HOLD_FLIGHT] + e->held[HOLD_WINDOW];
+
+	if (e->retrans || e->room < 2 * v->mss || !busy)
+		return false;
+	/* What is known to be all of its buffer, it does not send by itself. */
+	if (!v->t->lost && cause_goes_on(v, CAUSE_SEND_BUFFER))
+		return false;
+	/* In the first round trips a pacer spreads the initial window, whatever is behind it. */
+	if (!cause_past(v, 2))
+		return false;
+	if (is_steady(v))
+		return true;
+	if (e->bursts < 2 || e->bursts_ended * 5 < e->bursts * 4)
+		return false;
+	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
+	return e->bursts_on_ack * 2 < e->bursts ||
+	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 4 * e->small);
+}
+
+static bool includes(const struct evidence *v, const struct epoch *before)
+{
+	return before->judged == CAUSE_START && is_steady(v);
+}
+
+static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
+{
+	const struct direction *d = &f->dir[from];
+	uint64_t all = 0;
+	unsigned i;
+
+	for (i = 0; i < CAUSES; i++)
+		all += d->held[i];
+
+	snprintf(
+		text, len,
+		"The sender has nothing to send %.0f %% of the time: look at its disk, its processor, or "
+		"the protocol above TCP, which may wait for answers. No tuning of TCP or of the path helps "
+		"while it waits; fewer, larger or parallel requests do.",
+		all ? 100.0 * (double)d->held[CAUSE_APPLICATION] / (double)all : 0.0);
+}
+
+const struct cause cause_application = {
+	.name = "application",
+	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
+		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips and less than 3/5 of the bursts begin after an ACK",
+	.source =
+		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
+		"al., T-RAT, 2002",
+	.limits = limits,
+	.includes = includes,
+	.remedy = remedy,
+};

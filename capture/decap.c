@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* decap.c - from a captured packet to the TCP segment in it, through link layers and tunnels */
+#include "capture/segment.h"
+#include "lib/packet.h"
+#include "lib/tcpopt.h"
+
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define CAPSULATOR_PROTO  245
+#define CAPSULATOR_HEADER 4
+#define VXLAN_PORT	  4789 /* RFC 7348 */
+#define VXLAN_PORT_LINUX  8472 /* Linux's default, from before there was a number */
+#define VXLAN_FLAG_VNI	  0x08
+#define GRE_BRIDGING	  0x6558 /* "Transparent Ethernet Bridging" */
+#define GRE_CHECKSUM	  0x8000 /* RFC 2784, RFC 2890 */
+#define GRE_KEY		  0x2000
+#define GRE_SEQUENCE	  0x1000
+#define GRE_VERSION	  0x0007
+#define UDP_HEADER	  8
+#define ICMP4_UNREACHABLE 3
+#define ICMP4_TOO_BIG	  4
+#define ICMP6_TOO_BIG	  2
+
+/* Bytes of a packet as far as they were captured, and how many there were. */
+struct part {
+	const uint8_t *data;
+	size_t captured, length;
+	size_t at;	    /* where the network layer, or a VLAN tag, begins */
+	uint16_t ethertype; /* of what is there */
+	const uint8_t *macs;
+};
+
+/* "vxlan" and the like; "" for none. */
+const char *wrap_name(unsigned wrap)
+{
+	static const char *const names[] = {"", "capsulator", "vxlan", "gre"};
+
+	return wrap < sizeof(names) / sizeof(*names) ? names[wrap] : "";
+}
+
+static bool ethernet(struct part *part)
+{
+	if (part->captured < ETH_HDR_LEN)
+		return false;
+	part->macs = part->data;
+	part->at = ETH_HDR_LEN;
+	part->ethertype = load_be16(part->data + 12);
+	return true;
+}
+
+/* A link layer of fixed length, whose ethertype stands at @type_at; 0 if IP tells its version. */
+static bool fixed_link(struct part *part, size_t len, size_t type_at)
+{
+	if (part->captured <= len)
+		return false;
+	part->at = len;
+	if (type_at)
+		part->ethertype = load_be16(part->data + type_at - 1);
+	else
+		part->ethertype = part->data[len] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP;
+	return true;
+}
+
+/* Linux's "any" device, https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html */
+static uint8_t cooked_way(uint8_t type)
+{
+	return type == 4 ? CAP_WAY_OUT : CAP_WAY_IN;
+}
+
+/* Finds the network layer. DECAP_OTHER: found. */
+static enum decap link_layer(const struct cap_packet *p, struct part *part, struct sighting *at)
+{
+	bool there;
+
+	switch (p->link) {
+	case LINK_ETHERNET: there = ethernet(part); break;
+	case LINK_SLL:
+		there = fixed_link(part, 16, 14 + 1);
+		if (there && at->way == CAP_WAY_UNKNOWN)
+			at->way = cooked_way(part->data[1]);
+		break;
+	case LINK_SLL2:
+		there = fixed_link(part, 20, 0 + 1);
+		if (there && at->way == CAP_WAY_UNKNOWN)
+			at->way = cooked_way(part->data[10]);
+		if (there)
+			at->device = load_be32(part->data + 4);
+		break;
+	case LINK_NULL:
+	case LINK_LOOP: there = fixed_link(part, 4, 0); break;
+	case LINK_RAW:
+	case LINK_RAW_BSD:
+	case LINK_RAW_OPENBSD:
+	case LINK_IPV4:
+	case LINK_IPV6: there = fixed_link(part, 0, 0); break;
+	default: return DECAP_LINK;
+	}
+	return there ? DECAP_OTHER : DECAP_CUT;
+}
+
+static void note_wrap(struct sighting *at, enum wrap wrap, uint32_t tag)
+{
+	at->wrap = (uint8_t)wrap;
+	at->tag = tag;
+}
+
+/* Goes on with what begins @skip bytes into the packet. */
+static void step_into(struct part *part, size_t skip)
+{
+	part->data += skip;
+	part->captured -= skip;
+	part->length -= skip;
+	part->macs = NULL;
+}
+
+/* RFC 2784 and 2890, with Ethernet or IP inside. */
+static bool gre(struct part *part, const struct packet *p, struct sighting *at)
+{
+	struct cursor c = cursor_of(part->data, part->captured);
+	uint16_t flags, type;
+	uint32_t key = 0;
+
+	if (!cursor_skip(&c, p->l4) || !cursor_be16(&c, &flags) || !cursor_be16(&c, &type) ||
+	    flags & GRE_VERSION)
+		return false;
+	if ((flags & GRE_CHECKSUM && !cursor_skip(&c, 4)) ||
+	    (flags & GRE_KEY && !cursor_be32(&c, &key)) ||
+	    (flags & GRE_SEQUENCE && !cursor_skip(&c, 4)))
+		return false;
+	if (type != GRE_BRIDGING && type != ETH_P_IP && type != ETH_P_IPV6)
+		return false;
+	note_wrap(at, WRAP_GRE, key);
+	step_into(part, c.pos);
+	if (type == GRE_BRIDGING)
+		return ethernet(part);
+	part->at = 0;
+	part->ethertype = type;
+	return true;
+}
+
+static bool vxlan(struct part *part, const struct packet *p, struct sighting *at)
+{
+	const uint8_t *udp = part->data + p->l4, *header = udp + UDP_HEADER;
+	uint16_t port = load_be16(udp + 2);
+
+	if ((port != VXLAN_PORT && port != VXLAN_PORT_LINUX) ||
+	    part->captured < p->l4 + UDP_HEADER + 8u || !(header[0] & VXLAN_FLAG_VNI))
+		return false;
+	note_wrap(at, WRAP_VXLAN, load_be32(header + 4) >> 8);
+	step_into(part, p->l4 + UDP_HEADER + 8u);
+	return ethernet(part);
+}
+
+static bool capsulator(struct part *part, const struct packet *p, struct sighting *at)
+{
+	if (part->captured < (size_t)p->l4 + CAPSULATOR_HEADER)
+		return false;
+	note_wrap(at, WRAP_CAPSULATOR, load_be32(part->data + p->l4));
+	step_into(part, p->l4 + CAPSULATOR_HEADER);
+	return ethernet(part);
+}
+
+/* Steps into one wrapping. False, with nothing changed, if there is none that can be read. */
+static bool unwrap(struct part *part, const struct packet *p, struct sighting *at)
+{
+	struct part inner = *part;
+	struct sighting seen = *at;
+	bool behind;
+
+	if (!p->l4 || p->fragment)
+		return false;
+	if (inner.captured > p->l3_end)
+		inner.captured = p->l3_end; /* padding is no part of it */
+	inner.length = p->l3_end;
+	switch (p->proto) {
+	case CAPSULATOR_PROTO: behind = capsulator(&inner, p, &seen); break;
+	case IPPROTO_UDP: behind = p->payload && vxlan(&inner, p, &seen); break;
+	case IPPROTO_GRE: behind = gre(&inner, p, &seen); break;
+	default: return false;
+	}
+	if (!behind)
+		return false;
+	*part = inner;
+	*at = seen;
+	return true;
+}
+
+/* The same for IPv4, which most packets are of. */
+static uint8_t make_key_v4(struct flow_key *k, const uint8_t *ip, const uint8_t *ports)
+{
+	uint64_t source = (uint64_t)load_be32(ip + 12) << 16 | load_be16(ports);
+	uint64_t sink = (uint64_t)load_be32(ip + 16) << 16 | load_be16(ports + 2);
+	uint8_t first = source > sink;
+
+	*k = (struct flow_key){.version = 4};
+	memcpy(k->addr[first] + 12, ip + 12, 4);
+	memcpy(k->addr[!first] + 12, ip + 16, 4);
+	k->port[first] = (uint16_t)source;
+	k->port[!first] = (uint16_t)sink;
+	return first;
+}
+
+/* Puts two ends into a key, the lower first. Returns which end the first one given is. */
+static uint8_t make_key(struct flow_key *k, const struct packet *p, const uint8_t *ip,
+			const uint8_t *ports)
+{
+	uint8_t first;
+	unsigned i;
+	int order;
+
+	if (p->ip_version == 4)
+		return make_key_v4(k, ip, ports);
+	order = memcmp(ip + 8, ip + 24, 16);
+	first = order > 0 || (!order && memcmp(ports, ports + 2, 2) > 0);
+	*k = (struct flow_key){.version = p->ip_version};
+	for (i = 0; i < 2; i++) {
+		memcpy(k->addr[i ^ first], ip + 8 + 16 * i, 16);
+		k->port[i ^ first] = load_be16(ports + 2 * i);
+	}
+	return first;
+}
+
+static void read_option(struct segment *s, const struct tcpopt *o)
+{
+	unsigned i;
+
+	switch (o->kind) {
+	case TCPOPT_KIND_MSS:
+		if (o->len == 4)
+			s->mss = load_be16(o->data);
+		break;
+	case TCPOPT_KIND_WSCALE:
+		/* RFC 7323 section 2.3: more than 14 is taken as 14. */
+		if (o->len == 3)
+			s->wscale = (int8_t)(o->data[0] > TCP_WSCALE_MAX ? TCP_WSCALE_MAX
+									 : o->data[0]);
+		break;
+	case TCPOPT_KIND_SACK_PERMITTED: s->sack_ok = true; break;
+	case TCPOPT_KIND_TIMESTAMPS:
+		if (o->len != 10)
+			break;
+		s->has_ts = true;
+		s->tsval = load_be32(o->data);
+		s->tsecr = load_be32(o->data + 4);
+		break;
+	case TCPOPT_KIND_SACK:
+		for (i = 0; i < 4 && 2 + 8 * (i + 1) <= o->len; i++) {
+			s->sack[i][0] = load_be32(o->data + 8 * i);
+			s->sack[i][1] = load_be32(o->data + 8 * i + 4);
+		}
+		s->sacks = (uint8_t)i;
+		break;
+	default: break;
+	}
+}
+
+static void read_options(struct segment *s, const uint8_t *tcp, size_t captured)
+{
+	struct tcpopt_iter it;
+	struct tcpopt o;
+
+	if (tcp[12] >> 4 == 5)
+		return;
+	/* By far the most frequent: two NOPs and timestamps (RFC 7323 appendix A). */
+	if (tcp[12] >> 4 == 8 && captured >= 32 && load_be32(tcp + 20) == 0x0101080a) {
+		s->has_ts = true;
+		s->tsval = load_be32(tcp + 24);
+		s->tsecr = load_be32(tcp + 28);
+		return;
+	}
+	if (!tcpopt_begin(&it, tcp, captured)) {
+		s->options_cut = true;
+		return;
+	}
+	while (tcpopt_next(&it, &o))
+		read_option(s, &o);
+	s->malformed = it.malformed;
+}
+
+static enum decap read_segment(const struct part *part, const struct packet *p, struct segment *s)
+{
+	const uint8_t *ip = part->data + p->l3, *tcp = part->data + p->l4;
+	size_t header = (size_t)(tcp[12] >> 4) * 4;
+
+	if (header < TCP_HDR_MIN || p->l4 + header > p->l3_end)
+		return DECAP_INVALID;
+	s->from = make_key(&s->key, p, ip, tcp);
+	s->at.vid = p->vid;
+	s->seq = load_be32(tcp + 4);
+	s->ack = load_be32(tcp + 8);
+	s->flags = tcp[13];
+	s->window = load_be16(tcp + 14);
+	s->check = load_be16(tcp + 16);
+	s->len = (uint32_t)(p->l3_end - p->l4 - header);
+	s->ip_id = p->ip_version == 4 ? load_be16(ip + 4) : 0;
+	s->ttl = ip[p->ip_version == 4 ? 8 : 7];
+	s->ce = ((p->ip_version == 4 ? ip[1] : ip[1] >> 4) & 3) == 3;
+	s->macs = part->macs;
+	read_options(s, tcp, part->captured - p->l4);
+	return DECAP_TCP;
+}
+
+/* An ICMP error holds the beginning of the packet that it is about: IP and 8 bytes of TCP. */
+static enum decap read_too_big(const struct part *part, const struct packet *p, struct too_big *big)
+{
+	const uint8_t *icmp = part->data + p->l4, *ip = icmp + 8;
+	struct packet inner = {.ip_version = p->ip_version};
+	size_t header, left;
+
+	if (part->captured < p->l4 + 8u + 40)
+		return DECAP_OTHER;
+	left = part->captured - p->l4 - 8;
+	if (p->ip_version == 4) {
+		header = (ip[0] & 0xfu) * 4;
+		if (icmp[0] != ICMP4_UNREACHABLE || icmp[1] != ICMP4_TOO_BIG ||
+		    ip[9] != IPPROTO_TCP)
+			return DECAP_OTHER;
+		big->mtu = load_be16(icmp + 6);
+	} else {
+		header = 40;
+		if (icmp[0] != ICMP6_TOO_BIG || ip[6] != IPPROTO_TCP)
+			return DECAP_OTHER;
+		big->mtu = load_be32(icmp + 4);
+	}
+	if (ip[0] >> 4 != p->ip_version || header < 20 || left < header + 8)
+		return DECAP_OTHER;
+	big->from = make_key(&big->key, &inner, ip, ip + header);
+	return DECAP_TOO_BIG;
+}
+
+static bool is_icmp(const struct packet *p)
+{
+	return p->proto == (p->ip_version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+}
+
+/* Parses as deep as it goes. @p: the innermost packet; its error is returned. */
+static enum packet_error innermost(struct part *part, struct packet *p, struct sighting *at)
+{
+	enum packet_error err;
+	int depth;
+
+	for (depth = 0;; depth++) {
+		err = packet_parse_captured(part->data, part->captured, part->length, part->at,
+					    part->ethertype, p);
+		if (err || depth == DECAP_DEPTH || !unwrap(part, p, at))
+			return err;
+	}
+}
+
+static bool begin(const struct cap_packet *p, struct part *part, struct sighting *at,
+		  enum decap *what)
+{
+	*part = (struct part){.data = p->data, .captured = p->captured, .length = p->length};
+	*at = (struct sighting){.interface = p->interface, .way = p->way};
+	*what = link_layer(p, part, at);
+	return *what == DECAP_OTHER;
+}
+
+/*
+ * What almost every packet of a capture is, without a look at what else it could be: Ethernet, IPv4
+ * without options, whole, TCP. The general way comes to the same for it.
+ */
+static bool is_plain(const struct cap_packet *p)
+{
+	const uint8_t *d = p->data;
+
+	return p->link == LINK_ETHERNET && p->captured >= ETH_HDR_LEN + 20 + TCP_HDR_MIN &&
+	       load_be32(d + 12) >> 8 == (ETH_P_IP << 8 | 0x45) && d[23] == IPPROTO_TCP &&
+	       !(load_be16(d + 20) & 0x3fff) && load_be16(d + 16) >= 20 + TCP_HDR_MIN &&
+	       ETH_HDR_LEN + (uint32_t)load_be16(d + 16) <= p->length;
+}
+
+/*
+ * Finds the TCP segment in a captured packet: behind VLAN tags, and inside the
+ * capsulator's protocol 245, VXLAN and GRE, up to DECAP_DEPTH of them.
+ * @s:   filled in where it is one; what it points to are the packet's bytes
+ * @big: filled in where it is an ICMP error about one
+ *
+ * Returns what it is.
+ */
+enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *big)
+{
+	struct part part;
+	struct packet k;
+	enum packet_error err;
+	enum decap what;
+
+	*s = (struct segment){.time_ns = p->time_ns, .frame = p->length, .wscale = -1};
+	if (is_plain(p)) {
+		part = (struct part){.data = p->data, .captured = p->captured, .macs = p->data};
+		k = (struct packet){.l3 = ETH_HDR_LEN,
+				    .l4 = ETH_HDR_LEN + 20,
+				    .l3_end = ETH_HDR_LEN + (uint32_t)load_be16(p->data + 16),
+				    .ip_version = 4};
+		s->at = (struct sighting){.interface = p->interface, .way = p->way};
+		return read_segment(&part, &k, s);
+	}
+	if (!begin(p, &part, &s->at, &what))
+		return what;
+	err = innermost(&part, &k, &s->at);
+	if (k.fragment && !k.first_fragment)
+		return DECAP_FRAGMENT;
+	if (k.l4 && k.proto == IPPROTO_TCP && k.l4 + (size_t)TCP_HDR_MIN <= part.captured)
+		return read_segment(&part, &k, s);
+	if (err == PACKET_L3_INVALID)
+		return DECAP_INVALID;
+	if (err)
+		return DECAP_CUT;
+	if (!k.l4 || !is_icmp(&k))
+		return DECAP_OTHER;
+	big->time_ns = p->time_ns;
+	return read_too_big(&part, &k, big);
+}
+
+/*
+ * Finds the Ethernet frame inside whatever a captured frame is wrapped in.
+ * @inner: filled in; its bytes are the packet's
+ *
+ * Returns false if it is not wrapped.
+ */
+bool decap_inner(const struct cap_packet *p, struct inner_frame *inner)
+{
+	struct part part;
+	struct packet k;
+	enum decap what;
+
+	if (!begin(p, &part, &inner->at, &what))
+		return false;
+	innermost(&part, &k, &inner->at);
+	if (inner->at.wrap == WRAP_NONE || !part.macs)
+		return false;
+	inner->data = part.data;
+	inner->captured = (uint32_t)part.captured;
+	inner->length = (uint32_t)part.length;
+	return true;
+}

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* diagnosis.c - the table of flows: found by their ends, bounded, the longest unused goes first */
+/*
+ * Theory of operation
+ *
+ * Flows stand in a hash table, and in one of two lists by last use: busy, or
+ * quiet, those that were silent for QUIET_NS, or longest where BUSY_MAX are busy. A quiet flow
+ * keeps struct flow alone. Where there is no room for one more flow, the longest unused goes;
+ * whoever made the diagnosis is told, so that nothing is lost without a word.
+ *
+ * A SYN with another sequence number on a flow that has been used begins a
+ * new connection on the same ports: the old record is closed and stays until
+ * it is evicted or reported, but is found no more.
+ *
+ * Time goes on by the capture's clock. Small steps back (interfaces that are
+ * read in turns) are each flow's to smooth; one of more than a second is the
+ * clock being set, and the time is shifted so that it goes on.
+ */
+#include "capture/diagnosis.h"
+
+#include "lib/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define BUCKETS_FIRST 1024u
+#define QUIET_NS      (30 * NS_PER_S)
+#define BUSY_MAX \
+	16384 /* flows that may have tracks, 25 KB each: a million must not take all memory */
+#define TOUCH_NS NS_PER_S /* how exact the order by last use is */
+#define JUMP_NS	 NS_PER_S
+
+/* Flows by last use. */
+struct flows {
+	struct flow *oldest, *newest;
+};
+
+struct diagnosis {
+	struct diagnosis_hooks hooks;
+	struct diagnosis_totals totals;
+	uint64_t seed;
+	uint64_t shift_ns; /* added to the capture's time */
+	struct flow *last; /* that a segment was of: the next one's, likely */
+	struct flow **buckets;
+	uint32_t n_buckets;
+	size_t n_flows, max_flows, n_busy;
+	struct flows busy, quiet;
+};
+
+/*
+ * Begins a diagnosis.
+ * @max_flows: that are kept at a time; 1 KB each
+ * @seed:      makes the table's order unknown to whoever sends the packets
+ *
+ * Returns NULL with a text.
+ */
+struct diagnosis *diagnosis_new(size_t max_flows, uint64_t seed,
+				const struct diagnosis_hooks *hooks, struct err *e)
+{
+	struct diagnosis *d = calloc(1, sizeof(*d));
+
+	if (d)
+		d->buckets = calloc(BUCKETS_FIRST, sizeof(struct flow *));
+	if (!d || !d->buckets) {
+		free(d);
+		err_set(e, ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (hooks)
+		d->hooks = *hooks;
+	d->n_buckets = BUCKETS_FIRST;
+	d->max_flows = max_flows ? max_flows : 1;
+	d->seed = seed;
+	return d;
+}
+
+static void list_remove(struct flows *l, struct flow *f)
+{
+	*(f->older ? &f->older->newer : &l->oldest) = f->newer;
+	*(f->newer ? &f->newer->older : &l->newest) = f->older;
+	f->older = f->newer = NULL;
+}
+
+static void list_append(struct flows *l, struct flow *f)
+{
+	f->older = l->newest;
+	f->newer = NULL;
+	*(l->newest ? &l->newest->newer : &l->oldest) = f;
+	l->newest = f;
+}
+
+/* Puts a flow into one of the lists. */
+static void enlist(struct diagnosis *d, struct flow *f, bool quiet)
+{
+	f->quiet = quiet;
+	d->n_busy += !quiet;
+	list_append(quiet ? &d->quiet : &d->busy, f);
+}
+
+static void delist(struct diagnosis *d, struct flow *f)
+{
+	d->n_busy -= !f->quiet;
+	list_remove(f->quiet ? &d->quiet : &d->busy, f);
+}
+
+static struct flow **bucket_of(struct diagnosis *d, uint32_t hash)
+{
+	return &d->buckets[hash & (d->n_buckets - 1)];
+}
+
+static void unlink_flow(struct diagnosis *d, const struct flow *f)
+{
+	struct flow **at;
+
+	for (at = bucket_of(d, f->hash); *at; at = &(*at)->next) {
+		if (*at == f) {
+			*at = f->next;
+			return;
+		}
+	}
+}
+
+static void evict(struct diagnosis *d)
+{
+	struct flow *f = d->quiet.oldest ? d->quiet.oldest : d->busy.oldest;
+
+	delist(d, f);
+	unlink_flow(d, f);
+	if (d->last == f)
+		d->last = NULL;
+	flow_end(f);
+	if (d->hooks.evicted)
+		d->hooks.evicted(d->hooks.ctx, f);
+	flow_free(f);
+	d->n_flows--;
+	d->totals.evicted++;
+}
+
+/* Twice as many buckets; where there is no memory for them, chains grow longer. */
+static void grow(struct diagnosis *d)
+{
+	uint32_t i, old = d->n_buckets;
+	struct flow **more = calloc((size_t)old * 2, sizeof(struct flow *)), **was = d->buckets;
+
+	if (!more)
+		return;
+	d->buckets = more;
+	d->n_buckets = old * 2;
+	for (i = 0; i < old; i++) {
+		while (was[i]) {
+			struct flow *f = was[i], **to = bucket_of(d, f->hash);
+
+			was[i] = f->next;
+			f->next = *to;
+			*to = f;
+		}
+	}
+	free(was);
+}
+
+static struct flow *find(struct diagnosis *d, const struct flow_key *key, uint32_t hash)
+{
+	struct flow *f;
+
+	for (f = *bucket_of(d, hash); f; f = f->next)
+		if (f->hash == hash && !memcmp(&f->key, key, sizeof(*key)))
+			return f;
+	return NULL;
+}
+
+static struct flow *make(struct diagnosis *d, const struct flow_key *key, uint32_t hash)
+{
+	struct flow *f, **at;
+
+	if (d->n_flows >= d->max_flows)
+		evict(d);
+	if (d->n_flows >= d->n_buckets)
+		grow(d);
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	at = bucket_of(d, hash);
+	f->key = *key;
+	f->hash = hash;
+	f->number = (uint32_t)++d->totals.flows;
+	f->dir[0].wscale = f->dir[1].wscale = -1;
+	f->next = *at;
+	*at = f;
+	enlist(d, f, false);
+	d->n_flows++;
+	return f;
+}
+
+/* Whether a segment opens a new connection on the ports of one that is known. */
+static bool is_reuse(const struct flow *f, const struct segment *s)
+{
+	const struct direction *a = &f->dir[s->from];
+
+	if ((s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN || !a->packets)
+		return false;
+	return a->syn ? a->isn != s->seq : a->packets > 0;
+}
+
+static void touch(struct diagnosis *d, struct flow *f, uint64_t now)
+{
+	if (now - f->used_ns < TOUCH_NS && !f->quiet && f->used_ns)
+		return;
+	f->used_ns = now;
+	delist(d, f);
+	enlist(d, f, false);
+}
+
+static void quiet_some(struct diagnosis *d, uint64_t now)
+{
+	struct flow *f = d->busy.oldest;
+
+	/* Two at a time keep up with any traffic: each packet makes one flow busy at most. */
+	for (int i = 0; i < 2 && f; i++) {
+		if (d->n_busy <= BUSY_MAX && (now <= f->used_ns || now - f->used_ns <= QUIET_NS))
+			return;
+		delist(d, f);
+		flow_quiet(f);
+		enlist(d, f, true);
+		f = d->busy.oldest;
+	}
+}
+
+/* Time that never goes back by more than JUMP_NS. */
+static uint64_t steady(struct diagnosis *d, uint64_t time_ns)
+{
+	uint64_t now = time_ns + d->shift_ns;
+
+	if (!d->totals.first_ns)
+		d->totals.first_ns = d->totals.last_ns = now;
+	if (now + JUMP_NS < d->totals.last_ns) {
+		d->totals.time_jumps++;
+		d->shift_ns += d->totals.last_ns - now;
+		now = d->totals.last_ns;
+	}
+	if (now > d->totals.last_ns)
+		d->totals.last_ns = now;
+	return now;
+}
+
+static void take_segment(struct diagnosis *d, struct segment *s)
+{
+	struct flow *f = d->last && !memcmp(&d->last->key, &s->key, sizeof(s->key)) ? d->last
+										    : NULL;
+	uint32_t hash = f ? f->hash : 0;
+
+	if (!f) {
+		hash = (uint32_t)XXH3_64bits_withSeed(&s->key, sizeof(s->key), d->seed);
+		f = find(d, &s->key, hash);
+	}
+	if (f && is_reuse(f, s)) {
+		unlink_flow(d, f);
+		flow_end(f);
+		f = NULL;
+	}
+	if (!f)
+		f = make(d, &s->key, hash);
+	if (!f) {
+		d->totals.unrecorded++;
+		return;
+	}
+	d->last = f;
+	touch(d, f, s->time_ns);
+	if (d->hooks.segment)
+		d->hooks.segment(d->hooks.ctx, f, s);
+	flow_segment(f, s);
+	quiet_some(d, s->time_ns);
+}
+
+/* Takes a captured packet. */
+void diagnosis_packet(struct diagnosis *d, const struct cap_packet *p)
+{
+	struct segment s;
+	struct too_big big;
+	struct flow *f;
+	enum decap what = decap(p, &s, &big);
+	uint64_t now = steady(d, p->time_ns);
+
+	d->totals.packets++;
+	d->totals.kinds[what]++;
+	if (what == DECAP_TCP) {
+		s.time_ns = now;
+		take_segment(d, &s);
+	} else if (what == DECAP_TOO_BIG) {
+		f = find(d, &big.key,
+			 (uint32_t)XXH3_64bits_withSeed(&big.key, sizeof(big.key), d->seed));
+		if (f)
+			flow_too_big(f, &big);
+	}
+}
+
+/* Judges what is not judged yet. More packets may follow. */
+void diagnosis_end(struct diagnosis *d)
+{
+	struct flow *f;
+
+	for (f = d->busy.oldest; f; f = f->newer)
+		flow_end(f);
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct flow *x = *(const struct flow *const *)a, *y = *(const struct flow *const *)b;
+	uint64_t m = x->dir[0].fresh + x->dir[1].fresh, n = y->dir[0].fresh + y->dir[1].fresh;
+
+	if (m != n)
+		return m < n ? 1 : -1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/*
+ * The flows that are kept, those with the most data first.
+ * @n: how many
+ *
+ * Returns an array to free(), NULL for none or without memory.
+ */
+const struct flow **diagnosis_flows(const struct diagnosis *d, size_t *n)
+{
+	const struct flow **all = d->n_flows ? malloc(d->n_flows * sizeof(*all)) : NULL;
+	const struct flow *f;
+
+	*n = 0;
+	if (!all)
+		return NULL;
+	for (f = d->quiet.oldest; f; f = f->newer)
+		all[(*n)++] = f;
+	for (f = d->busy.oldest; f; f = f->newer)
+		all[(*n)++] = f;
+	qsort(all, *n, sizeof(*all), by_bytes);
+	return all;
+}
+
+static int by_progress(const void *a, const void *b)
+{
+	const struct progress *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? 1 : -1;
+	return x->f->number < y->f->number ? -1 : x->f->number > y->f->number;
+}
+
+/*
+ * What the flows have done since this was last asked, those that moved most first; of each flow the
+ * direction that moved more.
+ * @n: how many
+ *
+ * Returns an array to free(), NULL for none or without memory.
+ */
+struct progress *diagnosis_progress(struct diagnosis *d, size_t *n)
+{
+	struct progress *all = NULL, *more, p[2];
+	size_t room = 0;
+	struct flow *f;
+
+	*n = 0;
+	for (f = d->busy.oldest; f; f = f->newer) {
+		bool moves[2] = {flow_progress(f, 0, &p[0]), flow_progress(f, 1, &p[1])};
+
+		if (!moves[0] && !moves[1])
+			continue;
+		if (*n == room) {
+			room = room ? room * 2 : 64;
+			more = realloc(all, room * sizeof(*all));
+			if (!more)
+				break;
+			all = more;
+		}
+		all[(*n)++] = p[!moves[0] || (moves[1] && p[1].bytes > p[0].bytes)];
+	}
+	if (*n)
+		qsort(all, *n, sizeof(*all), by_progress);
+	return all;
+}
+
+/* What was seen so far. */
+const struct diagnosis_totals *diagnosis_totals(const struct diagnosis *d)
+{
+	return &d->totals;
+}
+
+static void free_list(struct flows *l)
+{
+	while (l->oldest) {
+		struct flow *f = l->oldest;
+
+		l->oldest = f->newer;
+		flow_free(f);
+	}
+}
+
+/* Frees a diagnosis with all its flows; NULL is allowed. */
+void diagnosis_free(struct diagnosis *d)
+{
+	if (!d)
+		return;
+	free_list(&d->busy);
+	free_list(&d->quiet);
+	free(d->buckets);
+	free(d);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* flow_impl.h - what the parts of flow analysis call of each other */
+#ifndef CAPTURE_FLOW_IMPL_H
+#define CAPTURE_FLOW_IMPL_H
+
+#include "capture/flow.h"
+
+#include "lib/clock.h"
+
+/* Positions in a stream are 64-bit and begin above 2^32, so that what is before the first one seen
+ * is positive too. */
+#define FIRST_POSITION (1ull << 32)
+
+/* What a data segment turned out to be. */
+struct sent_kind {
+	uint64_t start, end; /* unwrapped */
+	uint32_t fresh;	     /* bytes of it not seen before */
+	bool again;	     /* it, or a part of it, was sent before */
+	bool timeout;	     /* …because the retransmission timer ran out */
+	bool probe;	     /* it asks whether the far end, or its window, is there */
+	bool reordered;
+};
+
+static inline uint64_t unwrap32(uint64_t near, uint32_t seq)
+{
+	return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
+}
+
+void rtt_add(struct rtt *r, uint64_t ns);
+uint32_t flow_segments(const struct flow *f, unsigned end, uint32_t len);
+
+struct sent_kind track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
+void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
+bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns);
+
+void limit_begin(struct flow *f, unsigned from, uint64_t now);
+void limit_advance(struct flow *f, unsigned from, uint64_t now);
+void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
+		uint64_t now);
+void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge, uint64_t now);
+void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t back_ns);
+void limit_end(struct flow *f, unsigned from);
+
+void interval_add(struct direction *d, uint64_t start, uint64_t end, unsigned cause);
+
+#endif

@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* limit.c - what the sender saw, and what held it, round trip by round trip */
+/*
+ * Theory of operation
+ *
+ * Limits are the sender's: what it has in flight is what it has sent and not
+ * yet seen acknowledged. Where the capture stands elsewhere, an ACK reaches
+ * the sender, and the sender's answer the capture, only after the round trip
+ * between the two. So ACKs wait in a queue for the least of these round trips
+ * before they count. At the sender that is next to nothing; at the receiver it
+ * is the whole path (Zhang, Breslau, Paxson, Shenker: "On the Characteristics
+ * and Origins of Internet Flow Rates", 2002, has to guess where this one
+ * measures: by time stamps, or the handshake).
+ *
+ * Time is accounted for between events, by what holds the sender, as Linux's
+ * own tcp_info does: nothing to send (everything acknowledged), the receive
+ * window (the next full segment does not fit), a zero window, or something
+ * that cannot be seen at once (congestion window, send buffer, pacing,
+ * application): HOLD_FLIGHT.
+ *
+ * About each round trip is an epoch. When one ends, the rules of cause.c judge
+ * what its HOLD_FLIGHT was, from what happened in it and in those before it.
+ * An epoch ends when data are sent, never in between; so a silence is never
+ * cut up, and costs no more than one that is short.
+ *
+ *	hold     after data        after an ACK
+ *	IDLE     -                 nothing in flight, window open
+ *	ZERO     -                 nothing in flight, window 0
+ *	WINDOW   no room for MSS   stays until half of the window is free
+ *	FLIGHT   room              the rest
+ *
+ * What is sent after a silence tells what the silence was: an RTO makes it
+ * HOLD_TIMEOUT. If all was acknowledged and nothing followed for a while, the
+ * sender had nothing to send ever since its last data: HOLD_DRAIN.
+ */
+#include "capture/cause.h"
+#include "capture/flow_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define EPOCH_MIN_NS (10 * NS_PER_MS) /* shorter round trips are taken several at a time */
+#define EPOCH_MAX_NS (2 * NS_PER_S)
+#define RESTART_NS \
+	(200 * NS_PER_MS) /* an idle sender may begin anew (RFC 9293 3.8.1, RFC 5681 4.1) */
+#define REACTION_NS   (500 * NS_PER_US) /* within which a host answers what it was waiting for */
+#define JITTER_MAX_NS NS_PER_MS		/* that an answer may be late by and still be one */
+#define DELAYED_ACK_NS                                                             \
+	(30 * NS_PER_MS) /* Linux waits 40 ms, others up to 500 (RFC 1122 4.2.3.2) \
+			  */
+
+static uint64_t pause_ns(const struct flow *f)
+{
+	uint64_t part = flow_rtt_ns(f) / 16;
+
+	return part > REACTION_NS ? part : REACTION_NS;
+}
+
+static uint64_t epoch_length(const struct flow *f)
+{
+	uint64_t rtt = ((uint64_t)f->dir[0].rtt.last_us + f->dir[1].rtt.last_us) * NS_PER_US;
+
+	return rtt < EPOCH_MIN_NS ? EPOCH_MIN_NS : rtt > EPOCH_MAX_NS ? EPOCH_MAX_NS : rtt;
+}
+
+static void epoch_begin(struct track *t, uint64_t now)
+{
+	t->now = (struct epoch){
+		.start_ns = now, .rtt_min = UINT64_MAX, .back_min = UINT64_MAX, .room = UINT32_MAX};
+}
+
+/* Begins to look at a direction, or again after it was quiet. */
+void limit_begin(struct flow *f, unsigned from, uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+
+	uint64_t last = d->last_ack_ns > d->last_data_ns ? d->last_ack_ns : d->last_data_ns;
+
+	/* After a quiet time this one counts as idle, if data follow. */
+	now = last && last < now ? last : now;
+	t->view_ns = t->data_ns = t->ack_ns = t->last_sent_ns = now;
+	t->view_una = d->una;
+	t->view_edge = d->edge;
+	t->hold = HOLD_IDLE;
+	epoch_begin(t, now);
+}
+
+static void interval_merge_shortest(struct direction *d)
+{
+	struct interval *v = d->intervals;
+	uint16_t i, at = 1;
+
+	for (i = 1; i + 1 < d->n_intervals; i++)
+		if (v[i].end_ns - v[i].start_ns < v[at].end_ns - v[at].start_ns)
+			at = i;
+	v[at - 1].end_ns = v[at].end_ns;
+	memmove(&v[at], &v[at + 1], (size_t)(d->n_intervals - at - 1) * sizeof(*v));
+	d->n_intervals--;
+	d->merged++;
+}
+
+/* Adds a stretch of time; one that goes on with the same cause makes the last one longer. */
+void interval_add(struct direction *d, uint64_t start, uint64_t end, unsigned cause)
+{
+	struct interval *last = d->n_intervals ? &d->intervals[d->n_intervals - 1] : NULL;
+
+	if (end <= start)
+		return;
+	if (last && last->cause == cause) {
+		last->end_ns = end;
+		return;
+	}
+	if (d->n_intervals == INTERVALS_MAX) {
+		interval_merge_shortest(d);
+	} else if (d->n_intervals == d->room_intervals) {
+		uint16_t room = d->room_intervals ? (uint16_t)(d->room_intervals * 2) : 4;
+		struct interval *more = realloc(d->intervals, room * sizeof(*more));
+
+		if (!more)
+			return;
+		d->intervals = more;
+		d->room_intervals = room;
+	}
+	d->intervals[d->n_intervals++] =
+		(struct interval){.start_ns = start, .end_ns = end, .cause = (uint8_t)cause};
+}
+
+/* From a time on, what was told as the one is the other, as far as it is the last interval. */
+static void interval_recause(struct direction *d, uint64_t since, unsigned was, unsigned is)
+{
+	struct interval *last = d->n_intervals ? &d->intervals[d->n_intervals - 1] : NULL;
+	uint64_t end;
+
+	if (!last || last->cause != was || last->end_ns <= since)
+		return;
+	end = last->end_ns;
+	if (last->start_ns < since) {
+		last->end_ns = since;
+	} else {
+		since = last->start_ns;
+		d->n_intervals--;
+	}
+	interval_add(d, since, end, is);
+}
+
+/* The part of an epoch's time that losses hold, if it was judged so. */
+static unsigned loss_cause(const struct track *t, unsigned judged)
+{
+	return judged == CAUSE_PMTU_BLACK_HOLE ? judged
+	       : t->lost && t->lost_queue      ? CAUSE_PATH
+					       : CAUSE_CONGESTION;
+}
+
+/* Gives the epochs that led to a judgement, and had to be taken for something else, to it, too. */
+static void reconsider(struct direction *d, const struct evidence *v, unsigned judged)
+{
+	const struct cause *c = cause_of(judged);
+	struct track *t = d->track;
+	unsigned i;
+
+	for (i = 1; c->includes && i <= EPOCHS_KEPT && i <= t->n_past; i++) {
+		struct epoch *p = &t->past[(t->n_past - i) % EPOCHS_KEPT];
+		unsigned was = p->judged;
+		uint64_t ns = p->held[HOLD_FLIGHT];
+
+		if (was == judged)
+			continue;
+		if (!c->includes(v, p))
+			return;
+		if (judged == CAUSE_PMTU_BLACK_HOLE)
+			ns += p->held[HOLD_TIMEOUT];
+		ns = ns < d->held[was] ? ns : d->held[was];
+		d->held[was] -= ns;
+		d->held[judged] += ns;
+		if (judged == CAUSE_SEND_BUFFER)
+			d->flight_area += ns * (uint64_t)p->peak;
+		p->judged = (uint8_t)judged;
+		if (p->cause == was) {
+			p->cause = (uint8_t)judged;
+			interval_recause(d, p->start_ns, was, judged);
+		}
+	}
+}
+
+/* Gives time to causes: what the clock told at once, the rest as judged. */
+static void give_time(struct direction *d, struct epoch *e, unsigned judged)
+{
+	unsigned loss = loss_cause(d->track, judged);
+	unsigned window = judged == CAUSE_PATH || judged == CAUSE_NAGLE_DELAYED_ACK
+				  ? judged
+				  : CAUSE_RECEIVE_WINDOW;
+	uint64_t given[CAUSES] = {0};
+	unsigned i, most = judged;
+
+	given[CAUSE_APPLICATION] += e->held[HOLD_IDLE] + e->held[HOLD_DRAIN];
+	given[CAUSE_ZERO_WINDOW] += e->held[HOLD_ZERO];
+	given[loss] += e->held[HOLD_TIMEOUT];
+	given[window] += e->held[HOLD_WINDOW];
+	given[judged] += e->held[HOLD_FLIGHT];
+	for (i = 0; i < CAUSES; i++) {
+		d->held[i] += given[i];
+		if (given[i] > given[most])
+			most = i;
+	}
+	d->window_area += given[CAUSE_RECEIVE_WINDOW] * (uint64_t)e->window;
+	d->flight_area += given[CAUSE_SEND_BUFFER] * (uint64_t)e->peak;
+	e->judged = (uint8_t)judged;
+	e->cause = (uint8_t)most;
+	interval_add(d, e->start_ns, e->end_ns, most);
+}
+
+static uint64_t excess(uint64_t value, uint64_t least)
+{
+	return value != UINT64_MAX && value > least ? value - least : 0;
+}
+
+static void epoch_close(struct flow *f, unsigned from, uint64_t now)
+{
+	struct direction *d = &f->dir[from], *r = &f->dir[!from];
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	struct evidence v = {.f = f,
+			     .from = from,
+			     .d = d,
+			     .t = t,
+			     .e = e,
+			     .rtt_ns = flow_rtt_ns(f),
+			     .queue_ns = excess(e->rtt_min, r->rtt.min) +
+					 excess(e->back_min, d->rtt.min),
+			     .mss = direction_mss(f, from)};
+	unsigned judged;
+	uint64_t rate, busy;
+
+	e->end_ns = now;
+	busy = e->held[HOLD_WINDOW] + e->held[HOLD_FLIGHT] + e->held[HOLD_TIMEOUT];
+	e->queue_ns = v.queue_ns;
+	busy += e->held[HOLD_DRAIN];
+	e->flight = busy ? (uint32_t)(e->area / busy) : 0;
+	if (e->rtt_n)
+		v.wait_ns += excess(e->rtt_sum / e->rtt_n, r->rtt.min);
+	if (e->back_n)
+		v.wait_ns += excess(e->back_sum / e->back_n, d->rtt.min);
+	if (v.wait_ns < v.queue_ns)
+		v.wait_ns = v.queue_ns;
+	judged = cause_judge(&v);
+	reconsider(d, &v, judged);
+	give_time(d, e, judged);
+	/* Whatever was lost before is made up for where something else limits now. */
+	if (!e->retrans && (judged == CAUSE_RECEIVE_WINDOW || judged == CAUSE_SEND_BUFFER ||
+			    judged == CAUSE_APPLICATION))
+		t->lost = false;
+	if (now > e->start_ns) {
+		rate = (uint64_t)((double)e->acked * 1e9 / (double)(now - e->start_ns));
+		d->best_rate = rate > d->best_rate ? rate : d->best_rate;
+	}
+	d->rounds++;
+	t->past[t->n_past++ % EPOCHS_KEPT] = *e;
+	epoch_begin(t, now);
+}
+
+/* Accounts for the time up to @now by what holds the sender. */
+static void account(struct direction *d, uint64_t now)
+{
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	uint64_t dt, flight, peak;
+
+	if (now <= t->view_ns)
+		return;
+	dt = now - t->view_ns;
+	t->view_ns = now;
+	/* Before its first data and after its last ones a direction is not limited by anything. */
+	if (!d->first_data_ns)
+		return;
+	e->held[t->hold] += dt;
+	if (t->hold == HOLD_IDLE || t->hold == HOLD_ZERO)
+		return;
+	flight = d->next > t->view_una ? d->next - t->view_una : 0;
+	e->area += flight * dt;
+	t->tail_ns += dt;
+	peak = e->peak;
+	if (t->n_past && t->past[(t->n_past - 1) % EPOCHS_KEPT].peak > peak)
+		peak = t->past[(t->n_past - 1) % EPOCHS_KEPT].peak;
+	if (t->hold == HOLD_FLIGHT && flight < peak - peak / 6)
+		e->starved_ns += dt;
+}
+
+/* Moves time of this epoch from what it was taken for to what it turned out to be. */
+static uint64_t reassign(struct epoch *e, unsigned is, unsigned was, uint64_t ns)
+{
+	if (ns > e->held[was])
+		ns = e->held[was];
+	e->held[was] -= ns;
+	e->held[is] += ns;
+	return ns;
+}
+
+/* An ACK reaches the sender. */
+static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint64_t when)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	uint64_t window, room;
+	uint32_t mss = direction_mss(f, from);
+
+	account(d, when);
+	if (a->ack > t->view_una) {
+		uint64_t since = t->ack_ns > e->start_ns ? t->ack_ns : e->start_ns;
+
+		if (when > since && when - since > e->silence_ns)
+			e->silence_ns = when - since;
+		e->acked += (uint32_t)(a->ack - t->view_una);
+		if (!d->fin || a->ack < d->next || t->view_una + 1 < a->ack)
+			t->done_ns = when;
+		t->view_una = a->ack;
+		t->ack_ns = when;
+	} else if (a->edge > t->view_edge) {
+		t->ack_ns = when; /* a window update is an answer, too */
+	}
+	if (a->edge > t->view_edge)
+		t->view_edge = a->edge;
+	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;
+	room = t->view_edge > d->next ? t->view_edge - d->next : 0;
+	if (d->next <= t->view_una) {
+		if (t->hold != HOLD_IDLE && t->hold != HOLD_ZERO)
+			t->tail_hold = t->hold;
+		/* Nobody sends less than a full segment into so small a window (RFC
+		 * 9293 3.8.6.2.1). */
+		t->hold = window < mss && window * 2 < f->dir[!from].window_max ? HOLD_ZERO
+										: HOLD_IDLE;
+	} else if (!window) {
+		t->hold = HOLD_ZERO;
+	} else if (t->hold == HOLD_ZERO || (t->hold == HOLD_WINDOW && room > window / 2)) {
+		t->hold = room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
+	}
+}
+
+/* Lets the ACKs that have reached the sender by @now count, and accounts for the time. */
+void limit_advance(struct flow *f, unsigned from, uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	uint64_t lag = d->rtt.min;
+
+	while (t->acks_n) {
+		struct acked *a = &t->acks[t->acks_head % ACKS_KEPT];
+
+		if (a->time_ns + lag > now)
+			break;
+		t->acks_head++;
+		t->acks_n--;
+		view_ack(f, from, a, a->time_ns + lag);
+	}
+	account(d, now);
+}
+
+/* An ACK passes the capture on its way to the sender. */
+void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge, uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct acked *last;
+	/* In a queue that is full, ACKs that are closer together than this become one. */
+	uint64_t close = d->rtt.min / (ACKS_KEPT / 2);
+
+	limit_advance(f, from, now);
+	if (t->acks_n) {
+		last = &t->acks[(t->acks_head + t->acks_n - 1) % ACKS_KEPT];
+		if (now - last->time_ns < close || t->acks_n == ACKS_KEPT) {
+			last->ack = ack > last->ack ? ack : last->ack;
+			last->edge = edge > last->edge ? edge : last->edge;
+			return;
+		}
+	}
+	t->acks[(t->acks_head + t->acks_n++) % ACKS_KEPT] = (struct acked){now, ack, edge};
+	limit_advance(f, from, now);
+}
+
+/* Takes round trips: to the receiver and to the sender; 0: none. */
+void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t back_ns)
+{
+	struct track *t = f->dir[from].track;
+	struct epoch *e;
+
+	if (!t)
+		return;
+	e = &t->now;
+	if (forth_ns) {
+		e->rtt_sum += forth_ns;
+		e->rtt_n++;
+		e->rtt_min = forth_ns < e->rtt_min ? forth_ns : e->rtt_min;
+		if (!t->full && forth_ns > f->dir[!from].rtt.min + DELAYED_ACK_NS)
+			e->late_acks++;
+	}
+	if (back_ns) {
+		e->back_sum += back_ns;
+		e->back_n++;
+		e->back_min = back_ns < e->back_min ? back_ns : e->back_min;
+	}
+}
+
+/* Ends a silence in which the sender had nothing to send. */
+static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	uint64_t since = t->ack_ns > t->data_ns ? t->ack_ns : t->data_ns;
+	uint64_t idle = now - since < e->held[HOLD_IDLE] ? now - since : e->held[HOLD_IDLE];
+
+	if (idle < 2 * pause_ns(f)) {
+		/* It was waiting for that very ACK. */
+		reassign(e, t->tail_hold, HOLD_IDLE, idle);
+		return;
+	}
+	if (t->tail_hold == HOLD_FLIGHT)
+		reassign(e, HOLD_DRAIN, HOLD_FLIGHT, t->tail_ns);
+	if (idle < epoch_length(f))
+		return;
+	e->held[HOLD_IDLE] -= idle;
+	epoch_close(f, from, now - idle);
+	t->now.start_ns = now;
+	d->held[CAUSE_APPLICATION] += idle;
+	interval_add(d, now - idle, now, CAUSE_APPLICATION);
+	if (idle >= RESTART_NS) {
+		t->n_past = 0;
+		t->lost = false;
+	}
+}
+
+/*
+ * Whether a loss was made by the flow's own queue: packets before it had waited for about as long
+ * as any ever did, and long enough to be a queue (Biaz, Vaidya: "Distinguishing congestion losses
+ * from wireless transmission losses", 1998; T-RAT).
+ */
+static bool by_own_queue(const struct flow *f, unsigned from)
+{
+	const struct direction *d = &f->dir[from], *r = &f->dir[!from];
+	const struct track *t = d->track;
+	uint64_t wait = excess((uint64_t)r->rtt.last_us * NS_PER_US, r->rtt.min) +
+			excess((uint64_t)d->rtt.last_us * NS_PER_US, d->rtt.min);
+	uint64_t most = (r->rtt.max - r->rtt.min) + (d->rtt.max - d->rtt.min);
+	uint64_t least = flow_rtt_ns(f) / 25, before = 0;
+
+	/* It is mended a round trip or more after it happened. */
+	if (t->n_past)
+		before = t->past[(t->n_past - 1) % EPOCHS_KEPT].queue_ns;
+	wait = wait > before ? wait : before;
+	least = least < 2 * NS_PER_MS ? 2 * NS_PER_MS : least;
+	return wait >= least && wait >= most / 2;
+}
+
+static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
+{
+	struct track *t = f->dir[from].track;
+	struct epoch *e = &t->now;
+
+	e->retrans++;
+	e->timeouts += k->timeout;
+	if (!e->lost_queue && !e->lost_other) {
+		t->lost = true;
+		t->lost_queue = by_own_queue(f, from);
+	}
+	e->lost_queue += t->lost_queue;
+	e->lost_other += !t->lost_queue;
+}
+
+/* How much later than at best the sender's answers come, where the capture is not at the sender. */
+static uint64_t jitter(const struct direction *d)
+{
+	uint64_t mean = d->rtt.n ? d->rtt.sum / d->rtt.n : 0;
+	uint64_t late = mean > d->rtt.min ? mean - d->rtt.min : 0;
+
+	return late < JITTER_MAX_NS ? late : JITTER_MAX_NS;
+}
+
+/*
+ * A burst that follows a pause. That the sender had sent all it had before the
+ * pause shows by PSH on its last segment, or by a small one that comes first
+ * now: Nagle's algorithm had held that back until an ACK came (RFC 896).
+ */
+static void note_burst(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
+{
+	const struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	uint64_t pause = pause_ns(f);
+	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
+
+	if (now - t->data_ns < pause)
+		return;
+	e->bursts++;
+	e->bursts_pushed += t->pushed || held;
+	e->bursts_ended += (t->pushed && !t->full) || held;
+	e->bursts_on_ack += now - t->ack_ns < pause / 2 + f->dir[from].rtt.min / 16 + jitter(d);
+}
+
+/* Data leave the sender; limit_advance() has been called for @now. */
+void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
+		uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	uint64_t flight, room, window;
+	uint32_t mss = direction_mss(f, from);
+
+	if (d->first_data_ns == now && d->fresh == k->fresh) {
+		epoch_begin(t, now);
+		t->data_ns = now;
+	}
+	if (t->hold == HOLD_IDLE)
+		end_of_idle(f, from, now);
+	if (k->timeout) {
+		uint64_t left = t->tail_ns;
+
+		left -= reassign(e, HOLD_TIMEOUT, HOLD_FLIGHT, left);
+		reassign(e, HOLD_TIMEOUT, HOLD_WINDOW, left);
+	}
+	if (now - e->start_ns >= epoch_length(f))
+		epoch_close(f, from, now);
+	if (k->probe || k->reordered)
+		return;
+	if (k->again)
+		note_loss(f, from, k);
+	note_burst(f, from, s, now);
+	t->tail_ns = 0;
+	t->data_ns = now;
+	t->pushed = s->flags & TCP_PSH;
+	t->full = s->len % mss == 0;
+	e->fresh += k->fresh;
+	/* Of a super-segment, the last piece tells. */
+	e->full += s->len % mss == 0;
+	e->small += s->len % mss != 0;
+	flight = d->next > t->view_una ? d->next - t->view_una : 0;
+	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;
+	room = t->view_edge > d->next ? t->view_edge - d->next : 0;
+	if (flight > e->peak)
+		e->peak = flight > UINT32_MAX ? UINT32_MAX : (uint32_t)flight;
+	if (flight > d->peak)
+		d->peak = e->peak;
+	if (room < e->room)
+		e->room = (uint32_t)room;
+	if (!e->window || window < e->window)
+		e->window = window > UINT32_MAX ? UINT32_MAX : (uint32_t)window;
+	t->hold = d->have_ack && room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
+}
+
+/* No more packets, or none for long: judges what is left. */
+void limit_end(struct flow *f, unsigned from)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct epoch *e = &t->now;
+	uint64_t last;
+
+	if (!d->first_data_ns)
+		return;
+	limit_advance(f, from, t->view_ns + d->rtt.min);
+	last = t->data_ns > t->done_ns ? t->data_ns : t->done_ns;
+	/* What follows the last ACK is nobody's time. */
+	if (t->hold == HOLD_IDLE) {
+		uint64_t idle = t->view_ns > last ? t->view_ns - last : 0;
+
+		e->held[HOLD_IDLE] -= idle < e->held[HOLD_IDLE] ? idle : e->held[HOLD_IDLE];
+	}
+	t->tail_ns = 0;
+	epoch_close(f, from, last);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* segment.h - a captured TCP segment, out of whatever it was wrapped in */
+#ifndef CAPTURE_SEGMENT_H
+#define CAPTURE_SEGMENT_H
+
+#include "capture/capfile.h"
+#include "lib/tcphdr.h"
+
+/* What a frame was wrapped in, innermost first named. */
+enum wrap { WRAP_NONE, WRAP_CAPSULATOR, WRAP_VXLAN, WRAP_GRE };
+
+/* Who talks: IPv4 addresses stand in the last four bytes of 16, the rest 0. */
+struct flow_key {
+	uint8_t addr[2][16]; /* [0] is the lower end by address and port, as bytes */
+	uint16_t port[2];
+	uint8_t version; /* 4 or 6 */
+	uint8_t zero[3]; /* keys are compared as bytes */
+};
+
+/* Where a packet was seen: equal numbers are one place. */
+struct sighting {
+	uint32_t interface; /* of the file */
+	uint32_t device;    /* index of the interface, where each packet of "any" tells it */
+	uint32_t tag;	    /* of the wrapping: capsulator's tag, VNI, GRE key */
+	uint8_t wrap;	    /* enum wrap */
+	uint8_t way;	    /* enum cap_way */
+	uint16_t vid;	    /* VLAN */
+};
+
+/* What a segment says; times are its capture's. */
+struct segment {
+	uint64_t time_ns;
+	struct flow_key key;
+	struct sighting at;
+	uint8_t from; /* end of the key that sent it: 0 or 1 */
+	uint8_t flags;
+	uint16_t window; /* as it stands in the header */
+	uint32_t seq, ack;
+	uint32_t len;	/* payload bytes it had on the wire */
+	uint32_t frame; /* bytes of the whole frame on the wire */
+	uint16_t ip_id; /* 0: IPv6, or none */
+	uint8_t ttl;
+	uint8_t ce;	     /* the ECN field says "congestion experienced" */
+	uint16_t check;	     /* TCP checksum as captured: tells frames apart, is not verified */
+	const uint8_t *macs; /* destination and source, 12 bytes; NULL: no Ethernet header */
+
+	/* options */
+	uint16_t mss;  /* 0: none */
+	int8_t wscale; /* -1: none */
+	bool sack_ok, has_ts, options_cut, malformed;
+	uint32_t tsval, tsecr;
+	uint8_t sacks; /* blocks in sack */
+	uint32_t sack[4][2];
+};
+
+/* An ICMP "too big" for a TCP flow (RFC 1191, RFC 8201). */
+struct too_big {
+	struct flow_key key;
+	uint8_t from; /* end whose packet did not fit */
+	uint32_t mtu;
+	uint64_t time_ns;
+};
+
+/* What a captured packet turned out to be. */
+enum decap {
+	DECAP_TCP,	/* struct segment */
+	DECAP_TOO_BIG,	/* struct too_big */
+	DECAP_OTHER,	/* nothing of TCP's */
+	DECAP_FRAGMENT, /* a later fragment of an IP packet: no header to read */
+	DECAP_CUT,	/* the snap length, or the packet's end, came before TCP's header did */
+	DECAP_INVALID,	/* impossible headers */
+	DECAP_LINK,	/* a link layer that is not known here */
+};
+
+#define DECAP_KINDS (DECAP_LINK + 1)
+#define DECAP_DEPTH 4 /* wrappings inside each other that are followed */
+
+/* The frame inside a packet that tunnels have wrapped. */
+struct inner_frame {
+	const uint8_t *data;
+	uint32_t captured, length;
+	struct sighting at;
+};
+
+enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *big);
+bool decap_inner(const struct cap_packet *p, struct inner_frame *inner);
+const char *wrap_name(unsigned wrap);
+
+#endif

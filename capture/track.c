@@ -1,0 +1,596 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* track.c - sequence numbers of one direction: what is sent again and why, round trips */
+/*
+ * Theory of operation
+ *
+ * Sent segments wait in a ring, in order of sequence numbers, until they are
+ * acknowledged. An ACK gives a round trip for the newest segment it covers,
+ * unless that was sent twice (Karn) or had been there before the ACK could
+ * tell (a hole was filled).
+ *
+ * Data that begin behind what is expected leave a hole. What fills one was
+ * either overtaken or lost before the capture: the IP identification, which
+ * hosts count up, tells, or else the time, since a loss cannot be mended in
+ * less than a round trip (Jaiswal et al., "Measurement and classification of
+ * out-of-sequence packets in a tier-1 IP backbone", 2007).
+ *
+ * Data seen before are a retransmission: fast if duplicate ACKs or SACKs asked
+ * for it (RFC 5681 3.2, RFC 6675), a probe if it is the tail and came early
+ * (RFC 8985 7) or asks for a window, else a time-out (RFC 6298). What a DSACK
+ * reports (RFC 2883) was sent again needlessly.
+ */
+#include "capture/flow_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DUP_ACKS	3 /* RFC 5681 section 3.2 */
+#define SENT_FIRST	32
+#define RTO_MIN_NS	(200 * NS_PER_MS) /* Linux's and Windows's; RFC 6298 would have 1 s */
+#define POSITION_JUMP	(1ull << 30)	  /* further than any window: not of this stream */
+#define DUPLICATE_US	1000000u	  /* a copy that comes later is something else */
+#define ID_STEP		256 /* an identification may grow by so much from one data packet to the next */
+#define ID_ORDERLY	8    /* so many in a row show that the host counts them up… */
+#define ID_RECENT	1024 /* …and then one that is older by up to so many is a copy */
+#define MSS_SMALL	1000 /* what may be shorter than a path allows */
+#define BLACK_HOLE_FULL 3 /* time-outs of one full-size segment in a row, as RFC 4821 7.7 wants */
+
+static struct sent *sent_at(struct track *t, uint32_t i)
+{
+	return &t->sent[(t->sent_head + i) & (t->sent_room - 1)];
+}
+
+static bool grow_sent(struct track *t)
+{
+	uint32_t room = t->sent_room ? t->sent_room * 2 : SENT_FIRST, i;
+	struct sent *larger;
+
+	if (room > SENT_MAX)
+		return false;
+	larger = malloc(room * sizeof(*larger));
+	if (!larger)
+		return false;
+	for (i = 0; i < t->sent_n; i++)
+		larger[i] = *sent_at(t, i);
+	free(t->sent);
+	t->sent = larger;
+	t->sent_room = room;
+	t->sent_head = 0;
+	return true;
+}
+
+static void sent_push(struct track *t, uint64_t end, uint32_t len, bool pushed, uint64_t now)
+{
+	if (t->sent_n == t->sent_room && !grow_sent(t)) {
+		if (!t->sent_n)
+			return;
+		t->sent_head++; /* the oldest is forgotten: no round trip of it */
+		t->sent_n--;
+	}
+	*sent_at(t, t->sent_n++) =
+		(struct sent){.end = end, .time_ns = now, .len = len, .times = 1, .pushed = pushed};
+}
+
+/* Index of the first segment in flight that ends behind @position; sent_n if none. */
+static uint32_t sent_find(struct track *t, uint64_t position)
+{
+	uint32_t low = 0, high = t->sent_n;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (sent_at(t, mid)->end > position)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* ---------------------------------------------------------------- duplicates */
+
+static uint32_t signature(const struct segment *s)
+{
+	uint64_t h = (uint64_t)s->seq << 32 | s->ack;
+
+	h ^= ((uint64_t)s->ip_id << 48 | (uint64_t)s->check << 32 | (uint64_t)s->window << 16 |
+	      s->flags) *
+	     0x9e3779b97f4a7c15ull;
+	h ^= ((uint64_t)s->tsval << 32 | s->tsecr) * 0xc2b2ae3d27d4eb4full;
+	h ^= s->len * 0x165667b19e3779f9ull;
+	h *= 0x9e3779b97f4a7c15ull;
+	return (uint32_t)(h >> 32) | 1;
+}
+
+/* @first: the packet's MACs when it came first; NULL if that is not known, nor how long ago. */
+static void note_duplicate(struct direction *d, const struct segment *s, uint64_t offset_ns,
+			   const uint8_t *first, uint8_t ttl)
+{
+	struct duplicates *dup = d->dup;
+
+	if (!dup)
+		dup = d->dup = calloc(1, sizeof(*dup));
+	if (!dup)
+		return;
+	dup->packets++;
+	dup->bytes += s->frame;
+	if (!first)
+		return;
+	if (!dup->timed++) {
+		dup->offset_min_ns = offset_ns;
+		dup->ttl_less = (int16_t)(ttl - s->ttl);
+		dup->has_macs = s->macs;
+		if (s->macs) {
+			memcpy(dup->macs[0], first, 12);
+			memcpy(dup->macs[1], s->macs, 12);
+		}
+	}
+	dup->offset_sum_ns += offset_ns;
+	if (offset_ns < dup->offset_min_ns)
+		dup->offset_min_ns = offset_ns;
+	if (offset_ns > dup->offset_max_ns)
+		dup->offset_max_ns = offset_ns;
+}
+
+/*
+ * Whether a packet is one that was seen a moment ago. The IP identification
+ * tells: hosts count it up, also for what they send again. Where there is
+ * none (IPv6, or 0), data count as a duplicate only if they came sooner than
+ * half a round trip, in which no sender can know that anything was lost.
+ */
+bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns)
+{
+	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
+	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1);
+	struct track *t = d->track;
+	uint32_t age = us - t->recent[slot].time_us;
+	bool same = t->recent[slot].used && t->recent[slot].signature == sig && age < DUPLICATE_US;
+
+	if (same && !s->ip_id)
+		same = s->len && (uint64_t)age * NS_PER_US < (rtt_ns ? rtt_ns / 2 : NS_PER_MS);
+	if (same) {
+		note_duplicate(d, s, (uint64_t)age * NS_PER_US, t->recent[slot].macs,
+			       t->recent[slot].ttl);
+		return true;
+	}
+	t->recent[slot].signature = sig;
+	t->recent[slot].time_us = us;
+	t->recent[slot].ttl = s->ttl;
+	t->recent[slot].used = 1;
+	if (s->macs)
+		memcpy(t->recent[slot].macs, s->macs, 12);
+	return false;
+}
+
+/* ---------------------------------------------------------------------- data */
+
+static void add_hole(struct direction *d, uint64_t start, uint64_t end, const struct segment *s,
+		     uint64_t now)
+{
+	struct track *t = d->track;
+
+	d->gaps++;
+	if (t->n_holes == HOLES_MAX)
+		memmove(t->holes, t->holes + 1, --t->n_holes * sizeof(*t->holes));
+	t->holes[t->n_holes++] =
+		(struct hole){.start = start, .end = end, .time_ns = now, .ip_id = s->ip_id};
+}
+
+static void remove_hole(struct track *t, uint32_t i)
+{
+	t->n_holes--;
+	memmove(&t->holes[i], &t->holes[i + 1], (t->n_holes - i) * sizeof(*t->holes));
+}
+
+/* Takes [start, end) out of a hole. Returns how many bytes of it were missing. */
+static uint32_t fill_hole(struct track *t, uint32_t i, uint64_t start, uint64_t end)
+{
+	struct hole *h = &t->holes[i];
+	uint64_t from = start > h->start ? start : h->start, to = end < h->end ? end : h->end;
+
+	if (from == h->start && to == h->end) {
+		remove_hole(t, i);
+	} else if (from == h->start) {
+		h->start = to;
+	} else if (to == h->end) {
+		h->end = from;
+	} else {
+		/* What is behind it stays missing; what is before it, too, if there is room. */
+		if (t->n_holes < HOLES_MAX) {
+			t->holes[t->n_holes] = *h;
+			t->holes[t->n_holes++].end = from;
+		}
+		t->holes[i].start = to;
+	}
+	return (uint32_t)(to - from);
+}
+
+static bool was_overtaken(const struct hole *h, const struct segment *s, uint64_t now,
+			  uint64_t rtt_ns)
+{
+	int16_t later = (int16_t)(s->ip_id - h->ip_id);
+
+	if (s->ip_id && h->ip_id && later && later > -4096 && later < 4096)
+		return later < 0;
+	return now - h->time_ns < rtt_ns - rtt_ns / 4;
+}
+
+/* What a segment fills of what was missing. Returns the bytes; 0 if it is none of it. */
+static uint32_t fill_holes(struct flow *f, unsigned from, const struct segment *s,
+			   struct sent_kind *k, uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	uint32_t filled = 0, i = 0;
+
+	while (i < t->n_holes) {
+		const struct hole *h = &t->holes[i];
+		uint32_t n = t->n_holes;
+
+		if (k->end <= h->start || k->start >= h->end) {
+			i++;
+			continue;
+		}
+		if (was_overtaken(h, s, now, flow_rtt_ns(f)))
+			k->reordered = true;
+		else if (now - h->time_ns >= RTO_MIN_NS && t->dupacks < DUP_ACKS &&
+			 t->sack_high < k->end)
+			k->timeout = true;
+		filled += fill_hole(t, i, k->start, k->end);
+		i += t->n_holes >= n;
+	}
+	return filled;
+}
+
+/* Why a segment that was in flight is sent again. */
+static enum retrans why_again(struct direction *d, const struct sent_kind *k,
+			      const struct sent *first, uint64_t now, uint64_t rtt_ns)
+{
+	struct track *t = d->track;
+	uint64_t age = first ? now - first->time_ns : now - t->last_sent_ns;
+
+	/* What is lost a second time is mended within about a round trip, or by the timer. */
+	if (first && first->times > 1 && age >= RTO_MIN_NS && age >= 2 * rtt_ns)
+		return RETRANS_RTO;
+	if (t->in_timeout && k->start < t->recover && !t->in_fast)
+		return t->sack_high > k->end && age < RTO_MIN_NS ? RETRANS_FAST : RETRANS_RTO;
+	if (t->dupacks >= DUP_ACKS || t->sack_high > k->start ||
+	    (t->in_fast && k->start < t->recover))
+		return RETRANS_FAST;
+	if (k->end == d->next && first && first->times == 1 &&
+	    (k->start > d->una || age < RTO_MIN_NS) && age < 3 * rtt_ns + RTO_MIN_NS)
+		return RETRANS_PROBE;
+	return RETRANS_RTO;
+}
+
+/* A full-size segment that times out again and again, while smaller ones pass. */
+static void note_timeout(struct flow *f, unsigned from, const struct segment *s)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	uint32_t mss = direction_mss(f, from);
+
+	if (s->len + 12 < mss || s->len < MSS_SMALL)
+		t->big_timeouts = 0;
+	else if (t->big_timeouts < UINT8_MAX)
+		t->big_timeouts++;
+	if (t->big_timeouts >= BLACK_HOLE_FULL && !d->too_big)
+		d->black_hole = true;
+}
+
+static void count_again(struct flow *f, unsigned from, const struct segment *s, struct sent_kind *k,
+			enum retrans why)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	uint32_t n = flow_segments(f, from, (uint32_t)(k->end - k->start));
+
+	d->retrans[why] += n;
+	d->retrans_bytes += k->end - k->start;
+	d->lost += n;
+	k->again = true;
+	k->timeout = why == RETRANS_RTO;
+	if (why == RETRANS_RTO) {
+		if (!t->in_timeout)
+			t->recover = d->next;
+		t->in_timeout = true;
+		t->in_fast = false;
+		note_timeout(f, from, s);
+	} else if (why == RETRANS_FAST && !t->in_fast) {
+		t->recover = d->next;
+		t->in_fast = true;
+		t->in_timeout = false;
+	}
+}
+
+/*
+ * Follows the IP identification of data, which tells whether the sender counts it up. A
+ * super-segment has its first segment's.
+ * @segments: that it was on the wire
+ */
+static void note_id(struct track *t, const struct segment *s, uint32_t segments)
+{
+	int16_t step = (int16_t)(s->ip_id - t->last_id);
+
+	if (step <= 0 || step > ID_STEP)
+		t->id_orderly = 0; /* it begins, or it is no counter of the wire's segments */
+	else if (t->id_orderly < UINT8_MAX)
+		t->id_orderly++;
+	t->last_id = (uint16_t)(s->ip_id + segments - 1);
+}
+
+/*
+ * Whether data that were seen before have an identification from before, too: then nobody has sent
+ * them again. A host that has merged segments (GRO) shows copies of them so, each cut differently.
+ */
+static bool is_old_copy(const struct track *t, const struct segment *s)
+{
+	int16_t step = (int16_t)(s->ip_id - t->last_id);
+
+	return s->ip_id && t->id_orderly >= ID_ORDERLY && step <= 0 && step > -ID_RECENT;
+}
+
+/* Sent before, as far as its number says. */
+static void old_data(struct flow *f, unsigned from, const struct segment *s, struct sent_kind *k,
+		     uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct sent *first = NULL;
+	uint32_t i;
+
+	k->fresh = fill_holes(f, from, s, k, now);
+	if (k->fresh && k->reordered) {
+		d->reordered += flow_segments(f, from, s->len);
+		return;
+	}
+	if (k->fresh) {
+		count_again(f, from, s, k, k->timeout ? RETRANS_RTO : RETRANS_FAST);
+		return;
+	}
+	if (is_old_copy(t, s)) {
+		note_duplicate(d, s, 0, NULL, 0);
+		k->reordered = true;
+		return;
+	}
+	i = sent_find(t, k->start);
+	if (i < t->sent_n)
+		first = sent_at(t, i);
+	if (s->len <= 1 && (k->end == d->next || k->end <= d->una)) {
+		d->retrans[RETRANS_PROBE]++;
+		k->probe = true;
+		return;
+	}
+	count_again(f, from, s, k, why_again(d, k, first, now, flow_rtt_ns(f)));
+	for (; i < t->sent_n && sent_at(t, i)->end - sent_at(t, i)->len < k->end; i++) {
+		struct sent *at = sent_at(t, i);
+
+		at->time_ns = now;
+		at->times += at->times < UINT8_MAX;
+	}
+}
+
+/* What its windows must be scaled by at least, if data were sent as they were. */
+static void note_scale(struct flow *f, unsigned from, uint64_t end, uint32_t len)
+{
+	struct direction *d = &f->dir[from], *r = &f->dir[!from];
+	uint64_t window;
+
+	if (r->scale_known || len <= 1 || !r->raw_window_max || end <= d->edge || end <= d->una)
+		return;
+	window = end - d->una;
+	while (r->scale_least < 14 && (uint64_t)r->raw_window_max << r->scale_least < window)
+		r->scale_least++;
+	d->edge = end;
+	d->track->view_edge = end;
+}
+
+/*
+ * Takes a data segment.
+ * Returns what it is: fresh, again, or overtaken.
+ */
+struct sent_kind track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
+{
+	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	struct sent_kind k = {0};
+	uint64_t start = unwrap32(d->next, s->seq + !!(s->flags & TCP_SYN));
+
+	k.start = start;
+	k.end = start + s->len;
+	if (start + POSITION_JUMP < d->next || start > d->next + POSITION_JUMP)
+		k.start = k.end = d->next; /* of another stream: counted as a packet, no more */
+	d->payload += s->len;
+	if (k.end <= d->next) {
+		if (s->len && k.end > k.start)
+			old_data(f, from, s, &k, now);
+	} else {
+		if (k.start > d->next) {
+			add_hole(d, d->next, k.start, s, now);
+		} else if (k.start < d->next) {
+			/* The old part is a retransmission that was cut anew. */
+			struct sent_kind old = {.start = k.start, .end = d->next};
+
+			old_data(f, from, s, &old, now);
+			k.again = old.again;
+			k.timeout = old.timeout;
+			k.start = d->next;
+		}
+		k.fresh += (uint32_t)(k.end - k.start);
+		note_id(t, s, flow_segments(f, from, s->len));
+		sent_push(t, k.end, (uint32_t)(k.end - k.start), s->flags & TCP_PSH, now);
+		d->next = k.end;
+		note_scale(f, from, k.end, s->len);
+	}
+	if (s->flags & TCP_FIN && k.end == d->next && !d->rst)
+		d->next = k.end + 1;
+	d->fresh += k.fresh;
+	if (s->len) {
+		d->segments += flow_segments(f, from, s->len);
+		d->first_data_ns = d->first_data_ns ? d->first_data_ns : now;
+		d->last_data_ns = now;
+		t->last_sent_ns = now;
+	}
+	return k;
+}
+
+/* ----------------------------------------------------------------------- ACK */
+
+/* Forgets what is acknowledged. Returns the round trip of the newest of it; 0 if it has none. */
+static uint64_t acknowledge(struct direction *d, uint64_t ack, uint64_t now)
+{
+	struct track *t = d->track;
+	uint64_t sample = 0;
+	bool clean = !t->in_fast && !t->in_timeout && !t->dupacks;
+
+	while (t->sent_n && sent_at(t, 0)->end <= ack) {
+		const struct sent *at = sent_at(t, 0);
+
+		if (at->times > 1 || at->end <= t->sack_high)
+			clean = false;
+		sample = now - at->time_ns;
+		t->sent_head++;
+		t->sent_n--;
+	}
+	return clean ? sample : 0;
+}
+
+/* RFC 2883 section 4: the first block lies below the ACK, or within the second one. */
+static bool is_dsack(const struct segment *s, uint64_t ack)
+{
+	uint64_t left = unwrap32(ack, s->sack[0][0]), right = unwrap32(ack, s->sack[0][1]);
+
+	if (right <= ack)
+		return true;
+	return s->sacks > 1 && left >= unwrap32(ack, s->sack[1][0]) &&
+	       right <= unwrap32(ack, s->sack[1][1]);
+}
+
+static void read_sacks(struct flow *f, unsigned sender, const struct segment *s, uint64_t ack)
+{
+	struct direction *d = &f->dir[sender];
+	struct track *t = d->track;
+	unsigned i = 0;
+
+	if (s->sacks && is_dsack(s, ack)) {
+		uint32_t n = flow_segments(f, sender, s->sack[0][1] - s->sack[0][0]);
+
+		/* The network may double packets too: only as many as were sent again. */
+		n = n > d->lost ? d->lost : n;
+		d->dsacks += n;
+		d->lost -= n;
+		d->retrans[RETRANS_SPURIOUS] += n;
+		i = 1;
+	}
+	for (; i < s->sacks; i++) {
+		uint64_t right = unwrap32(ack, s->sack[i][1]);
+
+		if (right > t->sack_high && right <= d->next)
+			t->sack_high = right;
+	}
+}
+
+static uint32_t scaled_window(const struct direction *d, const struct segment *s)
+{
+	if (s->flags & TCP_SYN)
+		return s->window;
+	if (d->scale_known)
+		return (uint32_t)s->window << (d->wscale > 0 ? d->wscale : 0);
+	return (uint32_t)s->window << d->scale_least;
+}
+
+static void note_window(struct direction *d, const struct segment *s, uint32_t window)
+{
+	if (s->flags & (TCP_SYN | TCP_RST))
+		return;
+	if (!d->window_max || window < d->window_min)
+		d->window_min = window;
+	if (window > d->window_max)
+		d->window_max = window;
+	if (s->window > d->raw_window_max)
+		d->raw_window_max = s->window;
+	d->zero_windows += !s->window;
+}
+
+/* Round trip between capture and sender: a time stamp that goes to it, and comes back with data. */
+static void echo_sent(struct track *t, const struct segment *s, uint64_t now)
+{
+	/* Only the first packet with a time stamp tells when it was new. */
+	bool any = t->any_tsval, known = any && s->tsval == t->last_tsval;
+
+	if (!s->has_ts)
+		return;
+	t->any_tsval = true;
+	t->last_tsval = s->tsval;
+	if (t->probing || !any || known)
+		return;
+	t->probing = true;
+	t->probe_tsval = s->tsval;
+	t->probe_ns = now;
+}
+
+static void echo_got(struct flow *f, unsigned sender, const struct segment *s, uint64_t now)
+{
+	struct direction *d = &f->dir[sender];
+	struct track *t = d->track;
+	int32_t past;
+
+	if (!t || !s->has_ts || !t->probing)
+		return;
+	past = (int32_t)(s->tsecr - t->probe_tsval);
+	if (past < 0)
+		return;
+	t->probing = false;
+	if (past > 0)
+		return;
+	rtt_add(&d->rtt, now - t->probe_ns);
+	limit_round_trip(f, sender, 0, now - t->probe_ns);
+}
+
+/*
+ * Takes a segment as an ACK of what the other end sends.
+ * @from: the end that acknowledges
+ */
+void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
+{
+	struct direction *r = &f->dir[from], *d = &f->dir[!from];
+	struct track *t = d->track;
+	uint64_t ack = unwrap32(d->una, s->ack), edge, sample;
+	uint32_t window = scaled_window(r, s);
+
+	note_window(r, s, window);
+	echo_got(f, from, s, now);
+	if (ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < d->una || s->flags & TCP_RST)
+		return;
+	if (ack > d->next) {
+		d->unseen++; /* somebody else's packet, or one that the capture has missed */
+		d->next = ack;
+	}
+	edge = ack + window;
+	if (t && t->sent_n && ack == d->una && !s->len && edge == d->edge &&
+	    !(s->flags & (TCP_SYN | TCP_FIN))) {
+		t->dupacks++;
+		d->dupacks++;
+	}
+	if (t && s->sacks)
+		read_sacks(f, !from, s, ack);
+	if (t && ack > d->una) {
+		sample = acknowledge(d, ack, now);
+		if (sample) {
+			rtt_add(&r->rtt, sample);
+			limit_round_trip(f, !from, sample, 0);
+		}
+		t->dupacks = 0;
+		t->big_timeouts = 0;
+		if (ack >= t->recover)
+			t->in_fast = t->in_timeout = false;
+		d->last_ack_ns = now;
+	}
+	d->una = ack > d->una ? ack : d->una;
+	d->edge = edge > d->edge ? edge : d->edge;
+	d->have_ack = true;
+	if (t) {
+		echo_sent(t, s, now);
+		limit_queue_ack(f, !from, ack, edge, now);
+	}
+}

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real kernel TCP under a known limit, over a delay line, captured at the sender, in the middle, at the receiver.
+
+    with Lab(line=True, lan_mtu=1500) as lab:
+        run = perform(lab, Case("window", line=["--delay", "60ms"], clamp=33304, seconds=4))
+
+What is known of a run does not come from its packets: the sending kernel's tcp_info says how long it was busy
+and limited by the receive window or by its buffer, the sending program's log when it had something to send,
+and the delay line's frame log what became of each frame.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import select
+import socket
+import struct
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Iterator
+
+from longhaul_capture import Capture
+from longhaul_lab import Lab
+
+PORT = 9020
+TCP_INFO, TCP_CONGESTION, TCP_WINDOW_CLAMP, TCP_NODELAY, TCP_MAXSEG = 11, 13, 10, 1, 2
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+SNAPLEN = 128
+CLAMPED_BUFFER = 1 << 20
+_BUSY = struct.Struct("<3Q")        # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: microseconds
+_BUSY_AT, _RETRANS_AT, _DSACKS_AT = 168, 100, 216
+_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT = 16, 24, 80, 144
+_SAMPLE_S = 0.002
+
+
+@dataclass(frozen=True)
+class Case:
+    """One transfer and what limits it."""
+
+    name: str
+    line: list[str] = field(default_factory=list)   # options of `longhaul shape`
+    congestion: str = "cubic"
+    seconds: float = 4.0        # how long the sender writes
+    amount: int = 0             # bytes; 0: as many as it can in the time
+    clamp: int = 0              # of the receiver's window, bytes
+    receive_buffer: int = 0
+    send_buffer: int = 0
+    write: int = 65536          # bytes a write
+    every: float = 0.0          # seconds from write to write; 0: as fast as it goes
+    nodelay: bool = False
+    answer: int = 0             # the receiver answers each message of so many bytes; the sender waits for it
+    read_pause: float = 0.0     # the receiver stops to read for so long…
+    read_every: float = 0.0     # …each so many seconds
+    patience: float = 30.0      # seconds that are waited for the last acknowledgement
+    mtu: int = 0                # of the path behind the first hop, which says nothing about it; 0: the LAN's
+    amounts: tuple[int, ...] = ()   # bytes of further connections, one after the other
+    seed: int = 1
+
+
+@dataclass
+class Transfer:
+    """What is known of one connection, but for its packets."""
+
+    port: int                       # the sender's
+    sent: int                       # bytes
+    elapsed: float
+    busy: float                     # seconds, as the sending kernel says
+    window_limited: float
+    buffer_limited: float
+    retransmits: int
+    dsacks: int
+    waited: float                   # seconds in which the program had nothing to write
+    starved: float                  # part of the time in which the congestion window had room for all that the
+    #                                 kernel had, and its buffer had room for no more
+
+    def shares(self) -> dict[str, float]:
+        """What the kernel says, of the time from first write to last acknowledgement."""
+        whole = self.elapsed or 1.0
+        return {"receive_window": self.window_limited / whole, "send_buffer": self.starved,
+                "application": self.waited / whole}
+
+
+@dataclass
+class Run:
+    """What a case left behind."""
+
+    case: Case
+    captures: dict[str, Path]       # "sender", "middle", "receiver"
+    log: Path                       # the line's frame log
+    transfers: list[Transfer]
+
+    @property
+    def sent(self) -> int:
+        """Bytes of the first connection."""
+        return self.transfers[0].sent
+
+
+def _info(sock: socket.socket) -> dict[str, float]:
+    raw = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
+    busy, window, buffer = _BUSY.unpack_from(raw, _BUSY_AT)
+    return {"busy": busy / 1e6, "window": window / 1e6, "buffer": buffer / 1e6,
+            "retransmits": struct.unpack_from("<I", raw, _RETRANS_AT)[0],
+            "dsacks": struct.unpack_from("<I", raw, _DSACKS_AT)[0]}
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the sender's kernel has not got acknowledged (SIOCOUTQ)."""
+    import fcntl
+    import termios
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+
+
+def _received(conn: socket.socket) -> bytes:
+    try:
+        return conn.recv(1 << 18)
+    except ConnectionResetError:
+        return b""
+
+
+def _serve(listener: socket.socket, case: Case) -> None:
+    for _ in range(1 + len(case.amounts)):
+        _take(listener.accept()[0], case)
+
+
+def _take(conn: socket.socket, case: Case) -> None:
+    conn.settimeout(60)
+    pending, next_pause = 0, time.monotonic() + case.read_every
+    with conn:
+        conn.setsockopt(socket.IPPROTO_TCP, TCP_NODELAY, 1)
+        while chunk := _received(conn):
+            if case.clamp:  # it is not inherited, and the kernel forgets it when it tunes itself
+                conn.setsockopt(socket.IPPROTO_TCP, TCP_WINDOW_CLAMP, case.clamp)
+            pending += len(chunk)
+            while case.answer and pending >= case.answer:
+                pending -= case.answer
+                conn.sendall(b"a")
+            if case.read_every and time.monotonic() >= next_pause:
+                time.sleep(case.read_pause)
+                next_pause = time.monotonic() + case.read_every
+
+
+class _Watch:
+    """Asks the sending kernel again and again whether its buffer is what holds it.
+
+    tcpi_sndbuf_limited does not tell: it begins only where the very last of the data leaves while the program is
+    refused space, and ends with the next ACK. So the same is asked of its state: whatever is not sent yet (a piece
+    that Nagle's algorithm or segmentation waits for more of), the congestion window would allow it, and more, but the
+    socket takes no more.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.over = sock, False
+        self.full = select.poll()
+        self.full.register(sock, select.POLLOUT)
+        self.samples = self.starved = 0
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.over:
+            raw = self.sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
+            mss, unacked, cwnd, unsent = (struct.unpack_from("<I", raw, at)[0]
+                                          for at in (_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT))
+            self.samples += 1
+            self.starved += not self.full.poll(0) and unacked + unsent / (mss or 1) < cwnd
+            time.sleep(_SAMPLE_S)
+
+    def share(self) -> float:
+        """Ends it. Returns the part of the time."""
+        self.over = True
+        self.thread.join()
+        return self.starved / max(self.samples, 1)
+
+
+def _write(sock: socket.socket, case: Case) -> tuple[int, float]:
+    """Send as the case says. Returns bytes, and seconds with nothing to write."""
+    data, sent, waited = bytes(case.write), 0, 0.0
+    begin = time.monotonic()
+    while time.monotonic() - begin < case.seconds and (not case.amount or sent < case.amount):
+        at = time.monotonic()
+        if case.answer:
+            for part in range(0, case.answer, case.write):
+                sock.sendall(data[:min(case.write, case.answer - part)])
+                sent += min(case.write, case.answer - part)
+            sock.recv(1)
+        else:
+            sock.sendall(data)
+            sent += len(data)
+        if case.every and (left := at + case.every - time.monotonic()) > 0:
+            waited += left
+            time.sleep(left)
+    return sent, waited
+
+
+def _listen(lab: Lab, case: Case) -> socket.socket:
+    server = lab.site("B")
+    with server.netns():
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # A buffer of a given size is not tuned by the kernel, which would raise the clamp as well.
+    if case.receive_buffer or case.clamp:
+        listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, case.receive_buffer or CLAMPED_BUFFER)
+    if case.clamp:
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_WINDOW_CLAMP, case.clamp)
+    listener.bind((server.ip, PORT))
+    listener.listen(1)
+    listener.settimeout(30)
+    return listener
+
+
+def _connect(lab: Lab, case: Case) -> socket.socket:
+    client = lab.site("A")
+    with client.netns():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.settimeout(60)
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, case.congestion.encode())
+    if case.send_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, case.send_buffer // 2)
+    if case.nodelay:
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NODELAY, 1)
+    sock.connect((lab.site("B").ip, PORT))
+    return sock
+
+
+def _captures(lab: Lab) -> dict[str, Capture]:
+    expression = f"tcp port {PORT} or icmp"
+    return {"sender": Capture(lab.site("A"), "wan", expression, snaplen=SNAPLEN),
+            "middle": Capture(lab.node("line"), "ab", expression, snaplen=SNAPLEN),
+            "receiver": Capture(lab.site("B"), "wan", expression, snaplen=SNAPLEN)}
+
+
+def _transfer(lab: Lab, case: Case) -> Transfer:
+    """One connection, until all of it is acknowledged or patience is at its end."""
+    with _connect(lab, case) as sock:
+        begin = time.monotonic()
+        watch = _Watch(sock)
+        sent, waited = _write(sock, case)
+        end = time.monotonic() + case.patience
+        while _unsent(sock) and time.monotonic() < end:
+            time.sleep(0.001)
+        elapsed = time.monotonic() - begin
+        starved = watch.share()
+        info = _info(sock)
+        if _unsent(sock):   # it will never come: do not wait for it at the end either
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return Transfer(sock.getsockname()[1], sent, elapsed, info["busy"], info["window"], info["buffer"],
+                        int(info["retransmits"]), int(info["dsacks"]), waited, starved)
+
+
+@contextlib.contextmanager
+def _path_mtu(lab: Lab, mtu: int) -> Iterator[None]:
+    """Within the body, the line drops what is longer, and nobody says so."""
+    if not mtu:
+        yield
+        return
+    # Super-segments are not held against an interface's MTU: the sender cuts them itself.
+    line, sender = lab.node("line"), lab.site("A")
+    line.run(["ip", "link", "set", "ba", "mtu", str(mtu)])
+    sender.run(["ethtool", "-K", "wan", "tso", "off", "gso", "off"])
+    try:
+        yield
+    finally:
+        line.run(["ip", "link", "set", "ba", "mtu", "1500"])
+        sender.run(["ethtool", "-K", "wan", "tso", "on", "gso", "on"])
+
+
+def _transfers(lab: Lab, case: Case) -> list[Transfer]:
+    with _listen(lab, case) as listener:
+        thread = threading.Thread(target=_serve, args=(listener, case), daemon=True)
+        thread.start()
+        done = [_transfer(lab, case)]
+        for amount in case.amounts:
+            done.append(_transfer(lab, dataclasses.replace(case, amount=amount)))
+        thread.join(30)
+    return done
+
+
+def perform(lab: Lab, case: Case, directory: Path | None = None) -> Run:
+    """Carry out a case in a laboratory with a line; its captures are in the laboratory's directory, or in this one."""
+    where = directory or Path(tempfile.mkdtemp(dir=lab.tmp))
+    log = where / f"{case.name}-{case.seed}.frames"
+    with _path_mtu(lab, case.mtu):
+        line = lab.shape("--seed", str(case.seed), "--log", str(log), *case.line)
+        # The first packet also waits for ARP: not what is looked at here.
+        lab.site("A").run(["ping", "-n", "-q", "-c", "1", "-W", "10", lab.site("B").ip], timeout=15, check=False)
+        captures = _captures(lab)
+        try:
+            transfers = _transfers(lab, case)
+        finally:
+            for capture in captures.values():
+                capture.stop()
+            line.stop()
+    paths = {}
+    for place, capture in captures.items():
+        paths[place] = where / f"{case.name}-{case.seed}-{place}.pcap"
+        capture.path.rename(paths[place])
+    return Run(case, paths, log, transfers)

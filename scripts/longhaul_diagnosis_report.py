@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of results of bench-diagnose."""
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Iterable
+
+from longhaul_corpus import PLACES
+
+HEALTHY = ("path", "application", "start")
+# Of what a healthy flow's capture may be like, and its hosts; the others say that something is wrong.
+HARMLESS = ("super_segments", "several_places", "time_backwards", "mid_capture")
+SHARES = {
+    "receive_window": ("receive window, with a closed one", "`tcpi_rwnd_limited`", ("receive_window", "zero_window")),
+    "send_buffer": ("send buffer", "sampled `tcp_info`", ("send_buffer",)),
+    "application": ("application", "the program's log", ("application",)),
+}
+
+
+def percentile(values: Iterable[float], part: float) -> float:
+    """The value below which this part of them is."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
+
+
+def seen(result: dict, place: str) -> bool:
+    """What is too big for the path never comes to the receiver: there is nothing to be told from."""
+    return result["label"] != "healthy" and not (result["label"] == "pmtu_black_hole" and place == "receiver")
+
+
+def met(right: bool) -> str:
+    """Whether a threshold was met."""
+    return "met" if right else "**missed**"
+
+
+def matrix(results: list[dict], place: str) -> list[str]:
+    """The confusion matrix of a place."""
+    results = [result for result in results if seen(result, place)]
+    labels = list(dict.fromkeys(result["label"] for result in results))
+    named = [*labels, *sorted({result["named"][place] for result in results} - set(labels))]
+    right = sum(result["named"][place] == result["label"] for result in results)
+    least, rows = 1.0, []
+    for label in labels:
+        of = [result["named"][place] for result in results if result["label"] == label]
+        least = min(least, of.count(label) / len(of))
+        rows.append(f"| {label} | {len(of)} | {of.count(label) / len(of):.0%} | "
+                    + " | ".join(str(of.count(name) or "") for name in named) + " |")
+    share = right / max(len(results), 1)
+    return [f"## Captured at the {place}: {right} of {len(results)} right ({share:.1%})", "",
+            f"95 % over all: {met(share >= 0.95)}; each kind 90 %: {met(least >= 0.9)}.", "",
+            "| label | runs | right | " + " | ".join(named) + " |", "|---" * (len(named) + 3) + "|", *rows, ""]
+
+
+def healthy(results: list[dict]) -> list[str]:
+    """False alarms."""
+    lines = ["## Healthy flows", "", "Connections over a line with room, which no host held up and of which nothing was sent "
+             "again: an alarm is any verdict but " + ", ".join(f"`{name}`" for name in HEALTHY)
+             + ", and any finding that blames hosts or path.", "", "| captured at | flows | alarms | |", "|---|---|---|---|"]
+    for place in PLACES:
+        flows = [flow for result in results if result["label"] == "healthy" for flow in result["healthy"][place]]
+        alarms = sum(limit not in HEALTHY or bool(set(found) - set(HARMLESS)) for limit, found in flows)
+        lines.append(f"| {place} | {len(flows)} | {alarms} | at most 1 %: {met(alarms <= len(flows) / 100)} |")
+    return [*lines, ""]
+
+
+def losses(results: list[dict]) -> list[str]:
+    """How exactly losses are counted."""
+    lossy = [result for result in results if result["lost"] and result["label"] != "healthy"]
+    exact = sum(result["lost"] == result["counted"] for result in lossy)
+    largest = max((abs(result["lost"] - result["counted"]) for result in lossy), default=0)
+    return ["## Losses", "", f"Of {len(lossy)} runs with losses, captured at the sender, the count of lost segments is the "
+            f"line's in {exact}: {met(exact == len(lossy))}. Largest difference {largest}, of "
+            f"{sum(result['lost'] for result in lossy)} in all. Copies found where there are none: "
+            f"{sum(result['duplicates'] > 0 for result in results)} runs.", ""]
+
+
+def shares(results: list[dict]) -> list[str]:
+    """Errors of shares of time."""
+    lines = ["## Shares of time", "", "Points of percent between what is told and the label, of runs of that label; 5 in the "
+             "median and 10 at p95 are asked for.", "",
+             "| time of | held against | captured at | runs | median | p95 | |", "|---|---|---|---|---|---|---|"]
+    for name, (words, against, labels) in SHARES.items():
+        for place in PLACES:
+            errors = [100 * abs(result["told"][place][name] - result["known"][name]) for result in results
+                      if result["label"] in labels and (name != "receive_window" or result["congestion"] != "bbr")]
+            middle, high = percentile(errors, 0.5), percentile(errors, 0.95)
+            lines.append(f"| {words} | {against} | {place} | {len(errors)} | {middle:.1f} | {high:.1f} | "
+                         f"{met(middle <= 5 and high <= 10)} |")
+    return [*lines, "", "The kernel's `tcpi_sndbuf_limited` begins only where the very last of the data leaves while the program "
+            "is refused space, and ends with the next ACK: a few percent of the time in transfers that nothing else holds. So "
+            "the kernel is asked every 2 ms whether the socket takes no more while the congestion window has room for all it "
+            "holds. `tcpi_rwnd_limited` is compared for CUBIC and Reno alone: a BBR sender is paced at the window's rate, and the "
+            "kernel counts only the moments at its edge.", ""]
+
+
+def agreement(compared: list[dict]) -> list[str]:
+    """Facts that tcptrace and tshark report, too."""
+    lines = ["## The facts that tcptrace and tshark report, too", "",
+             f"{len(compared)} captures at the sender. Equal means equal numbers; of round trips: within 0.1 ms (tcptrace prints "
+             "tenths) or 5 %.", "", "| fact | tcptrace | tshark |", "|---|---|---|"]
+    facts = list(dict.fromkeys(fact for one in compared for fact in one["equal"]))
+    for fact in facts:
+        cells = []
+        for program in ("tcptrace", "tshark"):
+            told = [one["equal"][fact][program] for one in compared if program in one["equal"][fact]]
+            cells.append(f"{sum(told)} of {len(told)} equal" if told else "not reported")
+        lines.append(f"| {fact} | {cells[0]} | {cells[1]} |")
+    reasons: dict[str, list[str]] = {}
+    for one in compared:
+        for reason in one["why"]:
+            reasons.setdefault(reason, []).append(one["capture"])
+    lines += ["", "What differs, and why:", ""]
+    lines += [f"- {reason} ({len(where)}: {', '.join(where[:4])}{' …' if len(where) > 4 else ''})"
+              for reason, where in reasons.items()] or ["- nothing"]
+    return [*lines, ""]
+
+
+def speed(measured: dict) -> list[str]:
+    """Packets a second, and memory."""
+    lines = ["## Speed", "", "Processor time on one core, file in page cache, the same file for all, in turns; medians of "
+             f"{measured['repetitions']}. tshark has the first {measured['tshark_packets']:,} packets of it.", "",
+             "| capture | packets | MB | `longhaul diagnose` Mpackets/s | tcptrace | tcptrace -l -r | tshark | |",
+             "|---|---|---|---|---|---|---|---|"]
+    for name, row in measured["files"].items():
+        rates = row["rates"]
+        asked = 5 if name == "headers only" else 3
+        ratio, slow = rates["longhaul"] / rates["tcptrace"], rates["longhaul"] / rates["tshark"]
+        lines.append(f"| {name} | {row['packets']:,} | {row['bytes'] / 1e6:.0f} | {rates['longhaul']:.2f} | {rates['tcptrace']:.2f} | "
+                     f"{rates['tcptrace -l -r']:.2f} | {rates['tshark']:.3f} | {ratio:.1f} × tcptrace ({asked} asked for: "
+                     f"{met(ratio >= asked)}), {slow:.0f} × tshark (100: {met(slow >= 100)}) |")
+    half, flows = measured["flows"]
+    idle = (flows["memory"] - half["memory"]) / (flows["flows"] - half["flows"])
+    return [*lines, "", "## Many flows", "", f"{flows['flows']:,} connections of {flows['packets']:,} packets, of which none ends: "
+            f"{flows['seconds']:.1f} s, {flows['memory'] / 1e6:.0f} MB at most. With {half['flows']:,} of them it takes "
+            f"{half['memory'] / 1e6:.0f} MB: {idle:.0f} bytes for each flow that is idle, the table's part in it: at most 1024: "
+            f"{met(idle <= 1024)}. The rest is what is kept of those that are busy.", ""]
+
+
+def page(results: list[dict], left_out: dict[str, int], compared: list[dict], fast: dict, how: str, fresh: bool) -> str:
+    """All of it."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), "unknown")
+    lines = ["# Diagnosis, held against known limits", "", f"`{how}` at {commit.strip()}, Linux {platform.release()}, {model}, "
+             f"{os.cpu_count()} processors.", "",
+             "Real TCP of this kernel over `longhaul shape`, round trips of 1 to 300 ms, CUBIC, Reno and BBR; delays, rates, windows, "
+             f"buffers and congestion control are drawn from seeds{' that no threshold was tuned on' if fresh else ''}. A run counts "
+             "if the sending kernel's `tcp_info`, the sending program's log and the line's frame log agree with its label; left out: "
+             f"{', '.join(f'{name} {count}' for name, count in left_out.items() if count) or 'none'}.", ""]
+    for place in PLACES:
+        lines += matrix(results, place)
+    lines += ["A black hole is not looked for at the receiver: what is too big never comes there.", ""]
+    return "\n".join([*lines, *healthy(results), *losses(results), *shares(results), *agreement(compared), *speed(fast)])

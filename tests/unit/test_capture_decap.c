@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* test_capture_decap.c - the TCP segment in a captured packet, whatever it is wrapped in */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "capture/segment.h"
+#include "tests/unit/packets.h"
+
+static struct pkt k, inner;
+static struct segment s;
+static struct too_big big;
+
+static enum decap look(const struct pkt *of, uint16_t link, uint32_t captured)
+{
+	/* From an allocation of exactly that size, so that ASan sees a read beyond it. */
+	uint8_t *exact = malloc(captured ? captured : 1);
+	struct cap_packet p = {.time_ns = 5,
+			       .data = exact,
+			       .captured = captured,
+			       .length = of->len,
+			       .interface = 3,
+			       .link = link};
+	enum decap what;
+
+	memcpy(exact, of->data, captured);
+	what = decap(&p, &s, &big);
+	s.macs = s.macs ? of->data + (s.macs - exact) : NULL;
+	free(exact);
+	return what;
+}
+
+static void make_tcp(struct pkt *at, unsigned flags, const void *options, size_t len, size_t data)
+{
+	pkt_ipv4(at, NULL, 0);
+	pkt_tcp(at, flags, options, len);
+	pkt_pattern(at, data);
+	pkt_finish(at);
+}
+
+static void assert_it_is_the_segment(uint32_t len)
+{
+	assert_int_equal(s.key.version, 4);
+	assert_int_equal(s.key.addr[0][15], 1);
+	assert_int_equal(s.key.addr[1][15], 2);
+	assert_int_equal(s.key.port[0], 49152);
+	assert_int_equal(s.key.port[1], 902);
+	assert_int_equal(s.from, 0);
+	assert_int_equal(s.seq, 0x01020304);
+	assert_int_equal(s.ack, 0x05060708);
+	assert_int_equal(s.window, 33304);
+	assert_int_equal(s.len, len);
+	assert_int_equal(s.ip_id, 0x1234);
+	assert_int_equal(s.at.interface, 3);
+}
+
+static void a_plain_segment_is_found_with_its_options(void **state)
+{
+	static const uint8_t options[] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2,
+					  3, 4, 5, 6,	 7, 8, 1, 3,  3, 7};
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_SYN | PKT_ACK, options, sizeof(options), 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_it_is_the_segment(0);
+	assert_int_equal(s.mss, 1460);
+	assert_int_equal(s.wscale, 7);
+	assert_true(s.sack_ok && s.has_ts);
+	assert_int_equal(s.tsval, 0x01020304);
+	assert_int_equal(s.tsecr, 0x05060708);
+	assert_ptr_equal(s.macs, k.data);
+}
+
+static void both_directions_have_one_key(void **state)
+{
+	struct flow_key there;
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK, NULL, 0, 10);
+	look(&k, LINK_ETHERNET, k.len);
+	there = s.key;
+	/* Addresses and ports change places. */
+	k.data[k.l3 + 15] = 2;
+	k.data[k.l3 + 19] = 1;
+	pkt_put16(k.data + k.l4, 902);
+	pkt_put16(k.data + k.l4 + 2, 49152);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_int_equal(s.from, 1);
+	assert_memory_equal(&s.key, &there, sizeof(there));
+}
+
+static void a_snap_length_keeps_the_true_length(void **state)
+{
+	uint32_t captured;
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK, NULL, 0, 1400);
+	for (captured = k.l4 + 20; captured < k.len; captured += 13) {
+		assert_int_equal(look(&k, LINK_ETHERNET, captured), DECAP_TCP);
+		assert_it_is_the_segment(1400);
+	}
+	for (captured = 0; captured < k.l4 + 20; captured++)
+		assert_int_equal(look(&k, LINK_ETHERNET, captured), DECAP_CUT);
+}
+
+static void a_snap_length_within_the_options_loses_only_them(void **state)
+{
+	static const uint8_t options[] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2,
+					  3, 4, 5, 6,	 7, 8, 1, 3,  3, 7};
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_SYN, options, sizeof(options), 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len - 3), DECAP_TCP);
+	assert_true(s.options_cut);
+	assert_int_equal(s.flags, TCP_SYN);
+}
+
+static void vlan_tags_are_stepped_over(void **state)
+{
+	pkt_begin(&k);
+	pkt_vlan(&k, 0x88a8, 100);
+	pkt_vlan(&k, 0x8100, 42);
+	make_tcp(&k, PKT_ACK, NULL, 0, 77);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_it_is_the_segment(77);
+	assert_int_equal(s.at.vid, 100);
+}
+
+static void ipv6_is_found(void **state)
+{
+	pkt_begin(&k);
+	pkt_ipv6(&k);
+	pkt_tcp(&k, PKT_ACK, NULL, 0);
+	pkt_pattern(&k, 33);
+	pkt_finish(&k);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_int_equal(s.key.version, 6);
+	assert_int_equal(s.key.addr[0][0], 0xfd);
+	assert_int_equal(s.len, 33);
+}
+
+static void a_length_of_zero_is_a_super_segment_to_the_frame_s_end(void **state)
+{
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK, NULL, 0, 60000);
+	pkt_put16(k.data + k.l3 + 2, 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, 96), DECAP_TCP);
+	assert_int_equal(s.len, 60000);
+}
+
+/* An inner frame behind what the outer packet has so far. */
+static void wrap(uint8_t proto, const void *header, size_t len, const struct pkt *what, size_t skip)
+{
+	pkt_push(&k, header, len);
+	pkt_push(&k, what->data + skip, what->len - skip);
+	k.data[k.next_at] = proto;
+	pkt_finish_ip(&k);
+}
+
+static void make_inner(void)
+{
+	pkt_begin(&inner);
+	make_tcp(&inner, PKT_ACK, NULL, 0, 200);
+	pkt_begin(&k);
+	pkt_ipv4(&k, NULL, 0);
+}
+
+static void the_capsulator_s_packets_are_opened(void **state)
+{
+	make_inner();
+	wrap(245, "\0\0\0\3", 4, &inner, 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_it_is_the_segment(200);
+	assert_int_equal(s.at.wrap, WRAP_CAPSULATOR);
+	assert_int_equal(s.at.tag, 3);
+	/* A snap length that ends in the inner payload keeps the inner length. */
+	assert_int_equal(look(&k, LINK_ETHERNET, 100), DECAP_TCP);
+	assert_int_equal(s.len, 200);
+}
+
+static void vxlan_is_opened(void **state)
+{
+	make_inner();
+	k.data[k.next_at] = PKT_PROTO_UDP;
+	pkt_push(&k, "\x13\x88\x12\xb5\0\0\0\0", 8);
+	wrap(PKT_PROTO_UDP, "\x08\0\0\0\0\1\2\0", 8, &inner, 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_it_is_the_segment(200);
+	assert_int_equal(s.at.wrap, WRAP_VXLAN);
+	assert_int_equal(s.at.tag, 0x0102);
+}
+
+static void gre_with_ethernet_or_ip_inside_is_opened(void **state)
+{
+	make_inner();
+	wrap(47, "\x20\0\x65\x58\0\0\0\x09", 8, &inner, 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_it_is_the_segment(200);
+	assert_int_equal(s.at.tag, 9);
+	make_inner();
+	wrap(47, "\0\0\x08\0", 4, &inner, 14);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_it_is_the_segment(200);
+	assert_int_equal(s.at.wrap, WRAP_GRE);
+	assert_null(s.macs);
+}
+
+static void wrappings_within_each_other_are_opened_to_a_bound(void **state)
+{
+	struct pkt now;
+	int i;
+
+	pkt_begin(&now);
+	make_tcp(&now, PKT_ACK, NULL, 0, 50);
+	for (i = 1; i <= DECAP_DEPTH + 1; i++) {
+		inner = now;
+		pkt_begin(&k);
+		pkt_ipv4(&k, NULL, 0);
+		wrap(245, "\0\0\0\1", 4, &inner, 0);
+		now = k;
+		assert_int_equal(look(&now, LINK_ETHERNET, now.len),
+				 i <= DECAP_DEPTH ? DECAP_TCP : DECAP_OTHER);
+	}
+}
+
+static void a_wrapped_packet_cut_anywhere_is_never_read_beyond(void **state)
+{
+	uint32_t captured;
+
+	make_inner();
+	wrap(245, "\0\0\0\3", 4, &inner, 0);
+	for (captured = 0; captured <= k.len; captured++)
+		assert_int_equal(look(&k, LINK_ETHERNET, captured) == DECAP_TCP, captured >= 92);
+}
+
+static void link_layers_besides_ethernet_are_known(void **state)
+{
+	static const uint8_t sll[16] = {0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0};
+	static const uint8_t sll2[20] = {8, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 6};
+	static const uint8_t null[4] = {2, 0, 0, 0};
+	struct pkt raw;
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK, NULL, 0, 20);
+	raw.len = 0;
+	pkt_push(&raw, k.data + 14, k.len - 14);
+	assert_int_equal(look(&raw, LINK_RAW, raw.len), DECAP_TCP);
+	assert_it_is_the_segment(20);
+	inner = raw;
+	raw.len = 0;
+	pkt_push(&raw, sll, 16);
+	pkt_push(&raw, inner.data, inner.len);
+	assert_int_equal(look(&raw, LINK_SLL, raw.len), DECAP_TCP);
+	assert_int_equal(s.at.way, CAP_WAY_OUT);
+	raw.len = 0;
+	pkt_push(&raw, sll2, 20);
+	pkt_push(&raw, inner.data, inner.len);
+	assert_int_equal(look(&raw, LINK_SLL2, raw.len), DECAP_TCP);
+	assert_int_equal(s.at.device, 9);
+	assert_int_equal(s.at.way, CAP_WAY_IN);
+	raw.len = 0;
+	pkt_push(&raw, null, 4);
+	pkt_push(&raw, inner.data, inner.len);
+	assert_int_equal(look(&raw, LINK_NULL, raw.len), DECAP_TCP);
+	assert_int_equal(look(&raw, 147, raw.len), DECAP_LINK);
+}
+
+static void what_is_not_tcp_s_is_told_apart(void **state)
+{
+	pkt_begin(&k);
+	pkt_ipv4(&k, NULL, 0);
+	pkt_udp(&k);
+	pkt_finish(&k);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_OTHER);
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK, NULL, 0, 100);
+	k.data[k.l3 + 7] = 9; /* a later fragment */
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_FRAGMENT);
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK, NULL, 0, 100);
+	k.data[k.l4 + 12] = 0x40; /* a data offset below 5 */
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_INVALID);
+}
+
+static void endless_options_end(void **state)
+{
+	static const uint8_t options[] = {8, 0, 1, 1, 253, 255, 3, 3};
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_SYN, options, sizeof(options), 0);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TCP);
+	assert_true(s.malformed);
+}
+
+static void an_icmp_too_big_tells_of_its_flow(void **state)
+{
+	uint8_t *icmp;
+
+	pkt_begin(&inner);
+	make_tcp(&inner, PKT_ACK, NULL, 0, 1400);
+	pkt_begin(&k);
+	pkt_ipv4(&k, NULL, 0);
+	k.data[k.next_at] = 1;
+	icmp = pkt_push(&k, "\3\4\0\0\0\0\5\x78", 8);
+	assert_non_null(icmp);
+	pkt_push(&k, inner.data + 14, 48);
+	pkt_finish_ip(&k);
+	assert_int_equal(look(&k, LINK_ETHERNET, k.len), DECAP_TOO_BIG);
+	assert_int_equal(big.mtu, 1400);
+	assert_int_equal(big.from, 0);
+	assert_int_equal(big.key.port[1], 902);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_plain_segment_is_found_with_its_options),
+		cmocka_unit_test(both_directions_have_one_key),
+		cmocka_unit_test(a_snap_length_keeps_the_true_length),
+		cmocka_unit_test(a_snap_length_within_the_options_loses_only_them),
+		cmocka_unit_test(vlan_tags_are_stepped_over),
+		cmocka_unit_test(ipv6_is_found),
+		cmocka_unit_test(a_length_of_zero_is_a_super_segment_to_the_frame_s_end),
+		cmocka_unit_test(the_capsulator_s_packets_are_opened),
+		cmocka_unit_test(vxlan_is_opened),
+		cmocka_unit_test(gre_with_ethernet_or_ip_inside_is_opened),
+		cmocka_unit_test(wrappings_within_each_other_are_opened_to_a_bound),
+		cmocka_unit_test(a_wrapped_packet_cut_anywhere_is_never_read_beyond),
+		cmocka_unit_test(link_layers_besides_ethernet_are_known),
+		cmocka_unit_test(what_is_not_tcp_s_is_told_apart),
+		cmocka_unit_test(endless_options_end),
+		cmocka_unit_test(an_icmp_too_big_tells_of_its_flow),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* test_capture_limits.c - limits that only many round trips together show; what is told meanwhile
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "capture/report.h"
+#include "tests/unit/tcp_sim.h"
+
+#define RTT   (40 * SIM_MS)
+#define FIRST (SIM_ISS + 1)
+
+static struct sim s;
+
+static struct direction *client(void)
+{
+	return &s.f->dir[SIM_CLIENT];
+}
+
+static double share(unsigned cause)
+{
+	flow_end(s.f);
+	return verdict_of(s.f).share[cause];
+}
+
+static void begin(void)
+{
+	sim_begin(&s, RTT, 65535);
+	sim_handshake(&s, -1);
+}
+
+/*
+ * Sends evenly, as a pacer does, with @flight segments in flight, for so many round trips; in the
+ * one of number @late two more are.
+ */
+static void paced(unsigned flight, unsigned rounds, unsigned late)
+{
+	uint64_t start = s.now;
+	unsigned round, i;
+
+	for (round = 0; round < rounds; round++) {
+		for (i = 0; i < flight; i++) {
+			unsigned extra = i ? 0 : 2;
+
+			s.now = start + round * RTT + i * RTT / flight;
+			if (round)
+				sim_ack(&s, s.una + (1 + (round == late + 1 ? extra : 0)) * s.mss);
+			sim_data(&s, s.mss, i % 3 ? 0 : TCP_PSH);
+			for (; round == late && extra; extra--)
+				sim_data(&s, s.mss, 0);
+		}
+	}
+	s.now = start + rounds * RTT;
+	sim_ack(&s, s.next);
+}
+
+static void a_paced_sender_that_never_has_more_in_flight_is_held_by_its_buffer(void **state)
+{
+	begin();
+	paced(20, 40, UINT32_MAX - 1);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_SEND_BUFFER);
+	/* The round trips that it took to be sure are its own, too. */
+	assert_true(share(CAUSE_SEND_BUFFER) > 0.9);
+	sim_end(&s);
+}
+
+static void one_that_has_a_segment_more_in_each_round_trip_is_not(void **state)
+{
+	unsigned i;
+
+	begin();
+	for (i = 10; i < 40; i++)
+		sim_round(&s, i, 0, 0);
+	assert_true(share(CAUSE_SEND_BUFFER) < 0.01);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_START);
+	sim_end(&s);
+}
+
+static void one_late_round_trip_does_not_end_it(void **state)
+{
+	begin();
+	paced(20, 60, 5);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_SEND_BUFFER);
+	assert_true(share(CAUSE_SEND_BUFFER) > 0.85);
+	sim_end(&s);
+}
+
+static void a_program_that_writes_by_itself_is_the_application(void **state)
+{
+	uint64_t start;
+	unsigned i;
+
+	/* 2000 bytes each 17 ms: ACKs come 6 ms after every write but one's. */
+	begin();
+	start = s.now;
+	for (i = 0; i < 200; i++) {
+		s.now = start + i * 17 * SIM_MS;
+		sim_data(&s, s.mss, 0);
+		sim_data(&s, 540, TCP_PSH);
+		if (i >= 2) {
+			s.now = start + (i - 2) * 17 * SIM_MS + RTT;
+			sim_ack(&s, FIRST + (i - 1) * 2000);
+		}
+	}
+	assert_true(share(CAUSE_APPLICATION) > 0.9);
+	sim_end(&s);
+}
+
+static void full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole(void **state)
+{
+	uint32_t first;
+	unsigned i;
+
+	begin();
+	first = s.next;
+	for (i = 0; i < 5; i++)
+		sim_data(&s, 1460, 0);
+	sim_data(&s, 300, TCP_PSH);
+	s.now += RTT;
+	sim_sack(&s, first, s.next - 300, s.next);
+	for (i = 0; i < 5; i++)
+		sim_data_at(&s, first + i * 1460, 1460, 0);
+	for (i = 0; i < 4; i++) {
+		s.now += (300ull << i) * SIM_MS;
+		sim_data_at(&s, first, 1460, 0);
+	}
+	assert_int_equal(client()->retrans[RETRANS_RTO], 4);
+	assert_true(client()->black_hole);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_PMTU_BLACK_HOLE);
+	/* The first time-outs looked like losses. */
+	assert_true(share(CAUSE_PMTU_BLACK_HOLE) > 0.9);
+	sim_end(&s);
+}
+
+static void a_fin_whose_ack_is_late_is_no_time_of_the_transfer_s(void **state)
+{
+	struct segment g;
+	unsigned i;
+
+	begin();
+	for (i = 0; i < 20; i++)
+		sim_round(&s, 44, 0, 0); /* 64240 B: the window */
+	g = sim_segment(&s, SIM_CLIENT, TCP_ACK | TCP_FIN, s.next, SIM_IRS + 1, 0);
+	sim_feed(&s, &g);
+	s.now += 5000 * SIM_MS;
+	sim_ack(&s, s.next + 1);
+	assert_true(share(CAUSE_APPLICATION) < 0.01);
+	assert_true(share(CAUSE_RECEIVE_WINDOW) > 0.9);
+	sim_end(&s);
+}
+
+static void progress_is_what_came_since_it_was_last_asked_for(void **state)
+{
+	struct progress p;
+	unsigned i;
+
+	begin();
+	for (i = 0; i < 10; i++)
+		sim_round(&s, 44, 0, 0);
+	assert_true(flow_progress(s.f, SIM_CLIENT, &p));
+	assert_int_equal(p.bytes, 10 * 44 * 1460);
+	assert_int_equal(p.limit, CAUSE_RECEIVE_WINDOW);
+	assert_true(p.share > 0.5 && p.judged_ns <= 10 * (RTT + SIM_MS));
+	assert_false(flow_progress(s.f, SIM_CLIENT, &p)); /* nothing moved, nothing in flight */
+	sim_round(&s, 44, 0, 0);
+	assert_true(flow_progress(s.f, SIM_CLIENT, &p));
+	assert_int_equal(p.bytes, 44 * 1460);
+	sim_end(&s);
+}
+
+static void a_time_stamp_that_comes_again_is_not_taken_for_new(void **state)
+{
+	unsigned i;
+
+	/* Ten ACKs bear each time stamp; the answer to the first of them comes 3 ms later. The
+	 * handshake's own answer is quick. */
+	sim_begin(&s, RTT, 65535);
+	sim_handshake(&s, -1);
+	s.ts = true;
+	s.tsval[0] = s.tsval[1] = 100;
+	for (i = 0; i < 200; i++) {
+		if (i % 10 == 0)
+			s.tsval[SIM_SERVER]++;
+		sim_ack(&s, s.una);
+		s.now += 100 * SIM_US;
+		if (i % 30 == 29) { /* echoes what came 3 ms ago */
+			s.now += 2 * SIM_MS;
+			sim_data(&s, 100, TCP_PSH);
+			s.now += RTT;
+			sim_ack(&s, s.next);
+			s.now += 500 * SIM_US;
+			sim_data(&s, 100, TCP_PSH); /* …and this what came more than RTT ago */
+		}
+	}
+	assert_true(client()->rtt.n <= 1 || client()->rtt.max <= 10 * SIM_US);
+	sim_end(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			a_paced_sender_that_never_has_more_in_flight_is_held_by_its_buffer),
+		cmocka_unit_test(one_that_has_a_segment_more_in_each_round_trip_is_not),
+		cmocka_unit_test(one_late_round_trip_does_not_end_it),
+		cmocka_unit_test(a_program_that_writes_by_itself_is_the_application),
+		cmocka_unit_test(full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole),
+		cmocka_unit_test(a_fin_whose_ack_is_late_is_no_time_of_the_transfer_s),
+		cmocka_unit_test(progress_is_what_came_since_it_was_last_asked_for),
+		cmocka_unit_test(a_time_stamp_that_comes_again_is_not_taken_for_new),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
