@@ -119,6 +119,7 @@ static void pump_once(struct relay *r)
 	record_store(c->bytes, &rec);
 	c->len = RECORD_HDR_LEN + (uint32_t)n;
 	s->out = c;
+	r->a->moved += (uint64_t)n;
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	r->credit -= (uint64_t)n;
@@ -264,6 +265,7 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 		return false;
 	r->owed += len;
 	r->received += len;
+	r->a->moved += len;
 	atomic_fetch_add_explicit(&r->a->counts.bytes_in, len, memory_order_relaxed);
 	if (!r->queue && attached(r)) {
 		n = write_host(r, bytes, len);
@@ -337,6 +339,7 @@ void pump_socket_ready(void *ctx, uint32_t events)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
+	accel_gather(r->a);
 	rcu_read_lock();
 	if (events & (EPOLLERR | EPOLLHUP) || r->life.phase == LIFE_CONNECTING)
 		getsockopt(r->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
