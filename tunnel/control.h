@@ -128,8 +128,8 @@ struct link {
 	unsigned streams_ours, streams_theirs; /* connections to be made, by who will open flows */
 	unsigned streams_dialing, streams_turn;
 	uint32_t streams_mtu; /* the path's, for which there are streams; 0: none */
-	uint64_t missing;    /* set of peers it should have up and has not */
-	uint64_t missing_ns; /* since when that has been so */
+	uint64_t missing;     /* set of peers it should have up and has not */
+	uint64_t missing_ns;  /* since when that has been so */
 };
 
 struct control {
