@@ -152,19 +152,23 @@ void pump_out(struct relay *r)
 /* How many bytes the peer may send beyond what the host has taken, to begin with. */
 uint32_t pump_window(const struct relay *r)
 {
-	return credit_window(stream_rtt_ns(r->stream), CREDIT_FIRST_RATE);
+	uint64_t known = r->a->conf.rate_bps[r->stream->peer] / 8;
+
+	return credit_window(stream_rtt_ns(r->stream), known ? known : CREDIT_FIRST_RATE);
 }
 
 /* How many more bytes the peer may have under way than until now, as fast as they come. */
 static uint32_t widen(struct relay *r)
 {
-	uint64_t now = clock_ns(), rtt, rate;
+	uint64_t now = clock_ns(), known = r->a->conf.rate_bps[r->stream->peer] / 8, rtt, rate;
 	uint32_t wanted;
 
 	if (now - r->meter.since_ns < CREDIT_MEASURE_NS)
 		return 0; /* without asking the kernel */
 	rtt = stream_rtt_ns(r->stream);
 	rate = credit_measure(&r->meter, now, r->received, rtt);
+	if (known && rate > known)
+		rate = known;
 	wanted = rate ? credit_window(rtt, rate) : 0;
 	return wanted > r->window ? wanted - r->window : 0;
 }
