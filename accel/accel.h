@@ -113,6 +113,7 @@ void accel_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[
 /* Any thread. */
 void accel_add_stream(struct accel *a, unsigned peer, int fd, SSL *ssl, bool we_called,
 		      bool we_open);
+void accel_path_changed(struct accel *a, unsigned peer);
 void accel_prepare_stream(const struct accel *a, int fd);
 void accel_peer_changed(struct accel *a);
 json_t *accel_status(struct accel *a, bool flows);

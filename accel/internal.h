@@ -29,7 +29,13 @@
  */
 #define QUARANTINE_NS (120 * NS_PER_S)
 
-#define TICK_NS		(100 * NS_PER_MS)
+#define TICK_NS (100 * NS_PER_MS)
+
+/* The relay thread is busy from so many bytes a tick on: 320 Mbit/s. Then a turn that would find
+ * little waits for more. */
+#define BUSY_BYTES	(4u << 20)
+#define TURN_BYTES	(96u << 10)
+#define GATHER_US	200
 #define SYN_PATIENCE_NS (4 * NS_PER_S)	  /* beyond twice the last interval between two SYNs */
 #define SYN_INTERVAL_NS (3 * NS_PER_S)	  /* a first interval is at most this: RFC 1122 4.2.3.1 */
 #define ACCEPT_WAIT_NS	(3 * NS_PER_S)	  /* for the client's ACK of our SYN/ACK */
@@ -98,6 +104,7 @@ struct stream {
 	bool we_open;	/* flows are opened on it by us; else by the peer */
 	bool heard;	/* its HELLO has come, or is not awaited */
 	bool pending;	/* on the list of those whose turn was cut short */
+	bool retired;	/* not for another flow */
 	bool sent_last; /* while closing: everything was written, shut down */
 	bool dead;	/* to be freed at the end of the turn */
 	enum stream_state state;
@@ -169,6 +176,10 @@ struct accel {
 	struct loop_timer tick, share_timer;
 	uint64_t shared_ns;
 	uint64_t swept_ns;
+	uint64_t moved;	    /* bytes, to and from hosts */
+	uint64_t ticked;    /* …by the last tick */
+	uint64_t last_turn; /* …when the last turn began */
+	bool busy;	    /* they are many */
 	bool stopping;
 	uint8_t *scratch; /* what is read from streams */
 	struct chunks chunks;
@@ -181,6 +192,7 @@ static inline uint32_t now_ms_of(uint64_t ns)
 }
 
 /* accel.c */
+void accel_gather(struct accel *a);
 void accel_later(struct accel *a);
 void accel_count_bypass(struct accel *a, enum accel_reason reason);
 

@@ -119,6 +119,7 @@ static void pump_once(struct relay *r)
 	record_store(c->bytes, &rec);
 	c->len = RECORD_HDR_LEN + (uint32_t)n;
 	s->out = c;
+	r->a->moved += (uint64_t)n;
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	r->credit -= (uint64_t)n;
@@ -151,19 +152,23 @@ void pump_out(struct relay *r)
 /* How many bytes the peer may send beyond what the host has taken, to begin with. */
 uint32_t pump_window(const struct relay *r)
 {
-	return credit_window(stream_rtt_ns(r->stream), CREDIT_FIRST_RATE);
+	uint64_t known = r->a->conf.rate_bps[r->stream->peer] / 8;
+
+	return credit_window(stream_rtt_ns(r->stream), known ? known : CREDIT_FIRST_RATE);
 }
 
 /* How many more bytes the peer may have under way than until now, as fast as they come. */
 static uint32_t widen(struct relay *r)
 {
-	uint64_t now = clock_ns(), rtt, rate;
+	uint64_t now = clock_ns(), known = r->a->conf.rate_bps[r->stream->peer] / 8, rtt, rate;
 	uint32_t wanted;
 
 	if (now - r->meter.since_ns < CREDIT_MEASURE_NS)
 		return 0; /* without asking the kernel */
 	rtt = stream_rtt_ns(r->stream);
 	rate = credit_measure(&r->meter, now, r->received, rtt);
+	if (known && rate > known)
+		rate = known;
 	wanted = rate ? credit_window(rtt, rate) : 0;
 	return wanted > r->window ? wanted - r->window : 0;
 }
@@ -264,6 +269,7 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 		return false;
 	r->owed += len;
 	r->received += len;
+	r->a->moved += len;
 	atomic_fetch_add_explicit(&r->a->counts.bytes_in, len, memory_order_relaxed);
 	if (!r->queue && attached(r)) {
 		n = write_host(r, bytes, len);
@@ -337,6 +343,7 @@ void pump_socket_ready(void *ctx, uint32_t events)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
+	accel_gather(r->a);
 	rcu_read_lock();
 	if (events & (EPOLLERR | EPOLLHUP) || r->life.phase == LIFE_CONNECTING)
 		getsockopt(r->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);

@@ -61,6 +61,9 @@ void accel_prepare_stream(const struct accel *a, int fd)
 		sock_set(fd, SOL_SOCKET, SO_SNDBUF, STREAM_BUFFER);
 	sock_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, CREDIT_UNSENT_MIN);
 	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	/* Segments are made to fit. Should the path become narrower where ICMP is filtered, routers
+	 * may cut them up until there are new streams; they would be lost for good. */
+	sock_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
 }
 
 static void watch_silence(const struct accel *a, int fd)
@@ -361,6 +364,7 @@ static void ready(void *ctx, uint32_t events)
 
 	if (s->dead)
 		return;
+	accel_gather(s->a);
 	rcu_read_lock();
 	if (events & EPOLLOUT && stream_flush(s) && s->relay && stream_is_flushed(s))
 		pump_out(s->relay);
@@ -428,7 +432,7 @@ void stream_free_for_next(struct stream *s)
 	if (!s->we_open)
 		return;
 	p->idle++;
-	if (clock_ns() - s->born_ns > STREAM_AGE_NS || p->idle > 4 * STREAMS_SPARE)
+	if (s->retired || clock_ns() - s->born_ns > STREAM_AGE_NS || p->idle > 4 * STREAMS_SPARE)
 		stream_close_soon(s);
 }
 
@@ -466,6 +470,42 @@ void stream_tick(struct stream *s, uint64_t now)
 		to_dead(s);
 	else if (s->state == STREAM_IDLE && s->we_open && now - s->born_ns > STREAM_AGE_NS)
 		stream_close_soon(s);
+}
+
+struct other_path {
+	struct accel *a;
+	unsigned peer;
+};
+
+static void retire(void *arg)
+{
+	struct other_path *n = arg;
+	struct stream *s;
+
+	rcu_read_lock();
+	for (s = n->a->streams; s; s = s->next) {
+		if (s->peer != n->peer || !s->we_open || s->dead)
+			continue;
+		s->retired = true;
+		if (s->state == STREAM_IDLE)
+			stream_close_soon(s);
+	}
+	if (!n->a->stopping)
+		stream_refill(n->a, n->peer);
+	rcu_read_unlock();
+	free(n);
+}
+
+/* The path to a peer carries packets of another size: no new flow gets a stream that was made
+ * before. Any thread. */
+void accel_path_changed(struct accel *a, unsigned peer)
+{
+	struct other_path *n = malloc(sizeof(*n));
+
+	if (n)
+		*n = (struct other_path){a, peer};
+	if (n && loop_post(a->loop, retire, n))
+		free(n);
 }
 
 static void take_over(void *arg)

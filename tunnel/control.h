@@ -127,8 +127,9 @@ struct link {
 	unsigned n_mesh;
 	unsigned streams_ours, streams_theirs; /* connections to be made, by who will open flows */
 	unsigned streams_dialing, streams_turn;
-	uint64_t missing;    /* set of peers it should have up and has not */
-	uint64_t missing_ns; /* since when that has been so */
+	uint32_t streams_mtu; /* the path's, for which there are streams; 0: none */
+	uint64_t missing;     /* set of peers it should have up and has not */
+	uint64_t missing_ns;  /* since when that has been so */
 };
 
 struct control {
@@ -167,7 +168,8 @@ bool control_tls_export(struct conn *c, bool from_caller, unsigned worker,
 			uint8_t key[SESSION_KEY_BYTES]);
 
 /* control_stream.c: connections for split TCP */
-uint32_t control_stream_segment(const struct link *l, const struct endpoint *to);
+uint32_t control_stream_segment(struct link *l, const struct endpoint *to);
+void control_stream_watch(struct link *l, uint32_t path, enum pmtu_state state);
 void control_want_streams(struct link *l, unsigned n, bool ours);
 void control_stream_tick(struct link *l);
 void control_stream_gone(struct conn *c);

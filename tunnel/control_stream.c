@@ -35,13 +35,14 @@
 
 /* The MSS of a stream to a peer at an address, bytes: what the path is known to carry in one
  * packet. */
-uint32_t control_stream_segment(const struct link *l, const struct endpoint *to)
+uint32_t control_stream_segment(struct link *l, const struct endpoint *to)
 {
-	const struct tunnel *t = l->control->tunnel;
-	uint32_t path = peer_path_mtu(l->peer, t->n_workers);
+	uint32_t path = peer_path_mtu(l->peer, l->control->tunnel->n_workers);
 	uint32_t around = sizeof(struct tcphdr) +
 			  (endpoint_is_ipv4(to) ? sizeof(struct iphdr) : sizeof(struct ip6_hdr));
 
+	if (!l->streams_mtu || path < l->streams_mtu)
+		l->streams_mtu = path;
 	return (path > PMTU_FLOOR_IPV4 ? path : PMTU_FLOOR_IPV4) - around;
 }
 
@@ -90,6 +91,22 @@ void control_want_streams(struct link *l, unsigned n, bool ours)
 		return;
 	*wanted += n;
 	dial_streams(l);
+}
+
+/* Has streams replaced that were made for a path which carries less now, or turned out to carry
+ * more. */
+void control_stream_watch(struct link *l, uint32_t path, enum pmtu_state state)
+{
+	struct tunnel *t = l->control->tunnel;
+
+	/* Who is called does not make streams, but sees as well what the path carries. */
+	if (!l->streams_mtu && !l->called_by_us)
+		l->streams_mtu = path;
+	if (!t->accelerate.accel || !path || !l->streams_mtu || path == l->streams_mtu ||
+	    (path > l->streams_mtu && state != PMTU_COMPLETE))
+		return;
+	l->streams_mtu = 0;
+	accel_path_changed(t->accelerate.accel, l->peer->index);
 }
 
 /* Goes on with what had to wait. */

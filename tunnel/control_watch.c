@@ -226,6 +226,7 @@ static void watch_mtu(struct link *l)
 		log_warning(
 			"peer %s: packets of %u bytes do not pass any more; looking for what does",
 			l->peer->conf->name, l->mtu_seen);
+	control_stream_watch(l, path, state);
 	l->holes = holes;
 	l->mtu_seen = path;
 	if (state < PMTU_COMPLETE || path == l->mtu_logged)
