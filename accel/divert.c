@@ -13,8 +13,8 @@
  *	DIVERT   to the stack, FIN withheld; SYN     dropped: it cannot be
  *	         by the relay thread
  *	BRIDGE   bridged                             bridged
- *	RESET    answered by RST; SYN begins anew    SYN: bridged from now on
- *	CLOSED   answered by ACK; SYN begins anew    SYN: bridged from now on
+ *	RESET    answered by RST; SYN begins anew    the same, but SYN: bridged from
+ *	CLOSED   answered by ACK; SYN begins anew    now on
  *	QUERY    dropped                             bridged from now on
  *	none     SYN: decided; else bridged          bridged
  */
@@ -246,8 +246,9 @@ enum accel_verdict accel_from_peer(struct accel *a, unsigned tag, unsigned peer,
 	case FLOW_HELD: return ACCEL_BRIDGE;
 	case FLOW_RESET:
 	case FLOW_CLOSED:
+		/* Of a host that has moved to the peer's site, or whose site has forgotten all. */
 		if (!is_open_syn(&s))
-			break;
+			return ended(a, fl, tag, f, p, &s, way == FLOW_RESET, now_ms);
 		/* The peer has decided to bridge what begins here. */
 		atomic_store(&fl->until_ms, 0);
 		atomic_compare_exchange_strong(&fl->way, &way, FLOW_BRIDGE);

@@ -485,6 +485,25 @@ static void frob(struct worker *w, struct frame *f)
 	counter_add(&c->malformed, !!(did & FROB_MALFORMED));
 }
 
+/* Whether a frame from a peer is accel's, and not bridged. */
+static bool is_accelerated_by_peer(struct worker *w, unsigned tag, unsigned peer, struct frame *f,
+				   const struct packet *p)
+{
+	struct tunnel *t = w->tunnel;
+	struct packet answer;
+
+	if (!accelerate_is_on(&t->accelerate, tag))
+		return false;
+	switch (accel_from_peer(t->accelerate.accel, tag, peer, f, p, w->now_ms)) {
+	case ACCEL_BRIDGE: return false;
+	case ACCEL_TAKEN: return true;
+	case ACCEL_ANSWER: break;
+	}
+	packet_parse(f->data, f->len, &answer);
+	t->outer_ops->send(w->outer, tag, 1ull << peer, f, &answer);
+	return true;
+}
+
 /* Peer to bridge: one frame, or several that were merged. */
 static void from_peer(struct worker *w, const struct gso_merged *m)
 {
@@ -500,9 +519,7 @@ static void from_peer(struct worker *w, const struct gso_merged *m)
 	counter_add(&in->supers, m->frames > 1);
 	if (!admit(w, m->head, &p, m->frames) || !learn(w, tag, fdb_peer(peer), m->head, &p))
 		return;
-	if (accelerate_is_on(&w->tunnel->accelerate, outer_key_tag(m->head->key)) &&
-	    accel_from_peer(w->tunnel->accelerate.accel, outer_key_tag(m->head->key), peer, m->head,
-			    &p, w->now_ms) != ACCEL_BRIDGE)
+	if (is_accelerated_by_peer(w, outer_key_tag(m->head->key), peer, m->head, &p))
 		return;
 	d = find_destinations(w, tag, fdb_peer(peer), m->head, &p, m->frames);
 	to_ports(w, d.ports, m, &p);
@@ -533,8 +550,11 @@ void worker_outer_ready(void *ctx, uint32_t events)
 		show_from_peer(w, f, MIRROR_AFTER_FROB);
 	}
 	merged = gso_merge_batch(w->merge, w->outer_batch->frames, w->outer_batch->n, &n);
+	rcu_read_lock();
 	for (i = 0; i < n; i++)
 		from_peer(w, &merged[i]);
+	w->tunnel->outer_ops->flush(w->outer); /* answers to segments of what has ended */
+	rcu_read_unlock();
 	flush_ports(w);
 }
 

@@ -278,6 +278,8 @@ def test_a_host_that_moves_has_its_connections_reset(lab):
 
 
 def test_three_sites_accelerate_with_one_another(make_lab):
+    scapy = pytest.importorskip("scapy.all", reason="python3-scapy is not installed")
+    Ether, IP, TCP = scapy.Ether, scapy.IP, scapy.TCP
     lab = make_lab(sites=3)
     a, b, c = start(lab)
     hosts = [lab.host(name) for name in ("hA", "hB", "hC")]
@@ -292,9 +294,21 @@ def test_three_sites_accelerate_with_one_another(make_lab):
     with connected(lab, "hA", "hB") as (one, other), connected(lab, "hA", "hC", PORT + 1) as (stays, far):
         one.sendall(b"x")
         assert other.recv(1) == b"x"
+        one_port = one.getsockname()[1]
         with lab.host("hC").packet_socket("eth0") as sock:
             sock.send(gratuitous_arp(lab.host("hB")))
-            assert was_reset(one) and was_reset(other)
+            assert was_reset(one)
+            # It is at C now and knows nothing of that: it has brought its connection along, and hears at its next word.
+            wait_for(lambda: connections(b).get("reset") == 1, TIMEOUT, "B to be told")
+            segment = Ether(src=lab.host("hB").mac, dst=lab.host("hA").mac) / \
+                IP(src=lab.host("hB").ip, dst=lab.host("hA").ip) / \
+                TCP(sport=PORT, dport=one_port, flags="PA", seq=77, ack=4711) / b"I have moved"
+            sock.send(bytes(segment))
+            while True:     # the reset that B's stack has sent may come by, too
+                heard = Ether(sock.recv(70000))
+                if TCP in heard and heard.dst == lab.host("hB").mac and heard[TCP].dport == PORT and heard[TCP].seq == 4711:
+                    assert heard[TCP].flags == "R"
+                    break
         stays.sendall(b"still there")
         assert far.recv(64) == b"still there"
     # whoever of the two saw it first has told the other
