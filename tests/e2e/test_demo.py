@@ -62,8 +62,9 @@ def assert_all_ways_were_taken(far: dict[str, Any], printed: str, picture: Path)
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("begin, number", [("2.", signal.SIGINT), ("6.", signal.SIGKILL), ("7.", signal.SIGTERM),
-                                           ("   after", signal.SIGINT)])     # the last: while all ways are taken
+                                           pytest.param("   after", signal.SIGINT, marks=pytest.mark.full)])
 def test_an_interrupted_demonstration_leaves_nothing(program: str, traces: Traces, begin: str, number: int) -> None:
+    """At the last of these beginnings all ways are taken; to come there takes most of the demonstration."""
     demo = subprocess.Popen([*DEMO, "--far-megabytes", "64"], env=traces.env, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
