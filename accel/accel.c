@@ -223,6 +223,13 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* A part of the machine's memory: half of what the kernel gives all of TCP before it economises
+ * (tcp_mem), which cannot be asked for in a network namespace. */
+static uint64_t memory_default(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 32;
+}
+
 /*
  * Makes an instance and its thread, which takes what it needs of the
  * privileges that the caller still has, drops the rest and waits for
@@ -239,6 +246,7 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 	}
 	a->conf = *conf;
 	a->relays_max = relays_max(conf->n_peers);
+	a->budget.limit = conf->memory ? conf->memory : memory_default();
 	a->host = *host;
 	sem_init(&a->ready, 0, 0);
 	a->stack = (struct stack){.n_workers = conf->n_workers,

@@ -34,6 +34,7 @@ enum { ACCEL_LOCAL = -1, ACCEL_NOWHERE = -2 };
 	X(crossing, "both ends open at the same time")                                   \
 	X(unanswered, "the server's answer did not come by the far side: another path?") \
 	X(crowd, "its host is opening too many connections at a time")                   \
+	X(memory, "all that connections may have waiting is granted (accel-memory)")     \
 	X(limit, "more connections than are remembered or relayed at once")              \
 	X(stack, "the stack's TAP or socket could not be made")                          \
 	X(confirmed, "found in the middle; the peer knows it as bridged")
@@ -59,9 +60,11 @@ struct accel_conf {
 	const char *state;		       /* directory of the journal */
 	struct accel_tag tags[ACCEL_TAGS_MAX]; /* by index */
 	unsigned n_tags, n_peers, n_workers;
-	unsigned without;		    /* STACK_WITHOUT_… */
-	uint64_t outage_ns;		    /* silence is waited out this long */
-	const char *congestion;		    /* of streams; NULL: BBR where the kernel has it */
+	unsigned without;	/* STACK_WITHOUT_… */
+	uint64_t memory;	/* bytes that the windows of all flows may be, together; 0: by the
+				   machine's */
+	uint64_t outage_ns;	/* silence is waited out this long */
+	const char *congestion; /* of streams; NULL: BBR where the kernel has it */
 	uint64_t rate_bps[ACCEL_PEERS_MAX]; /* what the path to a peer may carry; 0: not known */
 };
 

@@ -25,8 +25,8 @@ uint32_t credit_window(uint64_t rtt_ns, uint64_t bytes_per_s)
 {
 	uint64_t bytes = 2 * in_time(bytes_per_s, rtt_ns + CREDIT_SLACK_NS);
 
-	if (bytes < CREDIT_MIN)
-		return CREDIT_MIN;
+	if (bytes < CREDIT_USUAL)
+		return CREDIT_USUAL;
 	return bytes > CREDIT_MAX ? CREDIT_MAX : (uint32_t)bytes;
 }
 
@@ -57,4 +57,26 @@ uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes,
 		elapsed = 0;
 	*m = (struct credit_meter){now_ns, bytes};
 	return elapsed ? (uint64_t)((double)came * NS_PER_S / (double)elapsed) : 0;
+}
+
+/*
+ * Grants a flow a window, or more of one, out of what all may have together.
+ * A flow's fair share is an eighth of that, divided by the number of flows: so
+ * a lone one gets what it wants, and the ten-thousandth something.
+ * @has:   its window so far; 0: it has none, and needs CREDIT_MIN
+ * @flows: how many flows there are, this one too
+ * Returns how much is added, which may be less than wanted, or 0.
+ */
+uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows)
+{
+	uint64_t fair = b->limit / 8 / (flows ? flows : 1), room = b->limit - b->granted, more;
+
+	fair = fair > CREDIT_MIN ? fair : CREDIT_MIN;
+	more = wanted < fair ? wanted : fair;
+	more = more > has ? more - has : 0;
+	more = more < room ? more : room;
+	if (!has && more < CREDIT_MIN)
+		return 0;
+	b->granted += more;
+	return (uint32_t)more;
 }

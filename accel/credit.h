@@ -24,6 +24,16 @@ struct credit_meter {
 	uint64_t bytes;	   /* that had come by then */
 };
 
+/* A window is at least this, but where memory is short; then CREDIT_MIN: 2 Mbit/s over 120 ms. */
+#define CREDIT_USUAL (256u << 10)
+
+/* What all flows of a process may have granted, together. */
+struct credit_budget {
+	uint64_t limit;	  /* bytes */
+	uint64_t granted; /* sum of all windows */
+};
+
+uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows);
 uint32_t credit_window(uint64_t rtt_ns, uint64_t bytes_per_s);
 uint32_t credit_unsent(uint64_t bytes_per_s);
 uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes, uint64_t rtt_ns);

@@ -166,6 +166,7 @@ struct accel {
 	_Atomic unsigned news;		      /* handed over and not yet seen */
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct crowd crowd;		      /* clients here */
+	struct credit_budget budget;
 	struct relay *relays;
 	unsigned n_relays, relays_max;
 	struct stream *streams;

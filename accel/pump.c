@@ -170,7 +170,7 @@ static uint32_t widen(struct relay *r)
 	if (known && rate > known)
 		rate = known;
 	wanted = rate ? credit_window(rtt, rate) : 0;
-	return wanted > r->window ? wanted - r->window : 0;
+	return credit_grant(&r->a->budget, r->window, wanted, r->a->n_relays);
 }
 
 /* Grants again what the host has taken. */

@@ -326,20 +326,25 @@ void relay_free_ended(struct accel *a)
 		if (next)
 			next->prev = r->prev;
 		a->n_relays--;
+		a->budget.granted -= r->window;
 		free(r);
 	}
 }
 
 /* ---- beginning ---- */
 
-/* Makes a relay for an entry that has none. NULL: memory is short. */
+/* Makes a relay for an entry that has none. NULL: memory is short, or granted to others. */
 struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role)
 {
-	struct relay *r = calloc(1, sizeof(*r));
+	uint32_t window = credit_grant(&a->budget, 0, CREDIT_USUAL, a->n_relays + 1);
+	struct relay *r = window ? calloc(1, sizeof(*r)) : NULL;
 
-	if (!r)
+	if (!r) {
+		a->budget.granted -= window;
 		return NULL;
+	}
 	r->a = a;
+	r->window = window;
 	r->flow = f;
 	r->life = (struct life){.role = (uint8_t)role,
 				.phase = role == LIFE_NEAR ? LIFE_HELD : LIFE_CONNECTING};
@@ -365,7 +370,7 @@ void relay_open(struct relay *r, struct stream *s)
 	wait_no_more(r);
 	r->stream = s;
 	s->relay = r;
-	r->window = pump_window(r);
+	r->window += credit_grant(&r->a->budget, r->window, pump_window(r), r->a->n_relays);
 	r->phase_ns = clock_ns();
 	flow_key_tuple(&f->key, f->ip_version, true, r->a->conf.tags[f->key.tag].number, &o.tuple);
 	o.tos = r->tos;
@@ -411,6 +416,7 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	}
 	if (!memory_add(a, f, true))
 		return false;
+	*reason = ACCEL_REASON_memory;
 	r = relay_new(a, f, LIFE_NEAR);
 	if (!r)
 		return false;
@@ -580,7 +586,8 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 			r->stream = s;
 			s->relay = r;
 			r->credit = o->credit;
-			r->window = pump_window(r);
+			r->window += credit_grant(&a->budget, r->window, pump_window(r),
+						  a->n_relays);
 			atomic_fetch_add(&a->counts.accepted, 1);
 			pump_attach(r, fd);
 			return;
@@ -720,78 +727,4 @@ void relay_record(struct relay *r, const struct record *rec, const uint8_t *payl
 	case RECORD_CREDIT: credit_come(r, payload); return;
 	default: relay_event(r, events[rec->type]); return;
 	}
-}
-
-/* ---- time, and hosts that move ---- */
-
-/* The client has given up: the far side is told, if it was asked. */
-void relay_give_up(struct relay *r)
-{
-	relay_event(r, r->waiting ? LIFE_EV_silent : LIFE_EV_give_up);
-}
-
-static void tick_held(struct relay *r, uint64_t now)
-{
-	uint64_t interval = r->syn_interval_ns > SYN_INTERVAL_NS ? r->syn_interval_ns
-								 : SYN_INTERVAL_NS;
-	struct stream *s;
-
-	if (!r->stream) {
-		s = stream_take(r->a, r->flow->peer);
-		if (s) {
-			relay_open(r, s);
-		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
-			r->reason = ACCEL_REASON_no_stream;
-			relay_event(r, LIFE_EV_unaccelerable);
-		}
-		return;
-	}
-	if (now - r->syn_ns > 2 * interval + SYN_PATIENCE_NS)
-		relay_give_up(r);
-}
-
-/* Looks whether something has taken too long. */
-void relay_tick(struct relay *r, uint64_t now)
-{
-	if (r->ended)
-		return;
-	if (r->life.phase == LIFE_HELD)
-		tick_held(r, now);
-	else if (r->life.phase == LIFE_ACCEPTING && now - r->phase_ns > ACCEPT_WAIT_NS)
-		relay_event(r, LIFE_EV_accept_timeout);
-	else if (r->life.phase == LIFE_OPEN) {
-		/* Should an edge have been missed, or news have been too many. */
-		pump_check_acked(r);
-		if (atomic_load(&r->flow->fin) != FLOW_FIN_NONE)
-			pump_out(r);
-		pump_check_alive(r, now);
-	}
-}
-
-static struct log_limit moved_limit = LOG_LIMIT(1);
-
-/* A MAC is elsewhere now: connections that were ended for it are reset, the stack cannot move. */
-void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6])
-{
-	int place = a->host.place(a->host.ctx, tag, vid, mac);
-	struct relay *r;
-	uint64_t more;
-	unsigned n = 0;
-
-	for (r = a->relays; r; r = r->next) {
-		struct flow *f = r->flow;
-
-		if (r->ended || f->key.tag != tag || f->key.vid != vid)
-			continue;
-		if ((memcmp(f->local_mac, mac, 6) || place == ACCEL_LOCAL) &&
-		    (memcmp(f->remote_mac, mac, 6) || place == (int)f->peer))
-			continue;
-		relay_event(r, LIFE_EV_kill);
-		n++;
-	}
-	atomic_fetch_add(&a->counts.moved, n);
-	if (n && log_allowed(&moved_limit, &more))
-		log_warning("accel: %02x:%02x:%02x:%02x:%02x:%02x has moved to another site: %u "
-			    "accelerated connections of it were reset",
-			    mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], n);
 }

@@ -136,7 +136,7 @@ static void answer(void *arg)
 
 	q->answer = json_pack(
 		"{s:s, s:i, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I}",
+		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I}}",
 		"steering", a->stack.steer->name, "flows", (int)a->n_relays, "entries",
 		(json_int_t)atomic_load(&a->flows.count), "streams", pools(a), "bypassed",
 		reasons(a), "connections", "opened", count(&c->opened), "accepted",
@@ -146,7 +146,9 @@ static void answer(void *arg)
 		count(&c->resets_sent), "acks_sent", count(&c->acks_sent), "tap_dropped",
 		count(&c->tap_dropped), "tap_lost", count(&c->tap_lost), "overrun",
 		count(&c->overrun), "protocol_errors", count(&c->protocol), "sent_bytes",
-		count(&c->bytes_out), "received_bytes", count(&c->bytes_in));
+		count(&c->bytes_out), "received_bytes", count(&c->bytes_in), "memory",
+		"limit_bytes", (json_int_t)a->budget.limit, "granted_bytes",
+		(json_int_t)a->budget.granted);
 	if (q->flows && !a->stopping)
 		flow_sweep(&a->flows, list_flow, &l);
 	json_object_set_new(q->answer, "list", l.all);

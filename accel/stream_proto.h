@@ -77,7 +77,7 @@ enum refuse {
 };
 
 /* Credit, in bytes: what a side may have sent and the other side's host not taken yet. */
-#define CREDIT_MIN (256u << 10)
+#define CREDIT_MIN (32u << 10)
 #define CREDIT_MAX (64u << 20)
 
 #endif

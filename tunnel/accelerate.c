@@ -150,6 +150,7 @@ void accelerate_init(struct tunnel *t)
 				  .n_peers = t->n_peers,
 				  .n_workers = t->n_workers,
 				  .without = without(t->conf),
+				  .memory = t->conf->accel_memory,
 				  .outage_ns = t->conf->outage_ns,
 				  .congestion = t->conf->congestion};
 	struct err e;

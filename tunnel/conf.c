@@ -382,6 +382,10 @@ static const struct opt tunnel_table[] = {
 	{"outage", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "30s", .offset = CONF(outage_ns),
 	 .min = 2000000000ull, .max = 3600000000000ull,
 	 .help = "accel: a peer or host that is silent for TIME is given up, its connections are reset"},
+	{"accel-memory", 0, .type = OPT_SIZE, .arg = "SIZE", .offset = CONF(accel_memory),
+	 .min = 1 << 20, .max = 1ull << 40,
+	 .help = "accel: what connections may have waiting for hosts that do not read, together; beyond it "
+		 "new ones are bridged; default: 1/32 of the machine's memory"},
 	{"congestion", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(congestion),
 	 .help = "accel: congestion control between the sites; default: bbr where the kernel has it"},
 	{"TCP, MTU and class", .type = OPT_HEADING},

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Split TCP under a flood of SYNs: it is not amplified, ends by itself, and costs others nothing."""
+"""Split TCP under load: a flood of SYNs is not amplified, and memory has a limit; both cost others nothing."""
+import contextlib
+
 from accel import PORT, TIMEOUT, bypassed, connected, connections, flows, listening, start
 from longhaul_lab import wait_for
+from traffic import stream
 
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
@@ -54,3 +57,25 @@ def test_a_flood_of_syns_opens_few_connections_and_none_stays(make_lab):
     with connected(lab, port=PORT + 2) as (one, other):
         one.sendall(b"again")
         assert other.recv(64) == b"again"
+
+
+def test_beyond_the_memory_connections_are_bridged_and_work_as_well(make_lab):
+    lab = make_lab()
+    a, b = start(lab, "--accel-memory", "1M")
+    with contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(connected(lab, port=PORT + n)) for n in range(50)]
+        for number, (one, other) in enumerate(pairs):
+            for sender, receiver in ((one, other), (other, one)):
+                sender.sendall(stream(50_000, number))
+                receiver.settimeout(TIMEOUT)
+                got = b""
+                while len(got) < 50_000:
+                    got += receiver.recv(1 << 16)
+                assert got == stream(50_000, number)
+        assert sum(bypassed(a).values()) == 50 - a.status()["accel"]["flows"] > 0
+        assert set(bypassed(a)) <= {"memory", "stack"}      # stack: the far side has no more
+        for tunnel in (a, b):
+            memory = tunnel.status()["accel"]["memory"]
+            assert 0 < memory["granted_bytes"] <= memory["limit_bytes"] == 1 << 20
+    for tunnel in (a, b):
+        wait_for(lambda t=tunnel: t.status()["accel"]["memory"]["granted_bytes"] == 0, TIMEOUT, "all to be given back")

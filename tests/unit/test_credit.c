@@ -21,8 +21,8 @@ static void a_window_is_twice_the_round_trip_and_the_slack_at_the_rate(void **st
 
 static void a_window_stays_within_what_the_protocol_allows(void **state)
 {
-	assert_int_equal(credit_window(0, 0), CREDIT_MIN);
-	assert_int_equal(credit_window(NS_PER_S, 1), CREDIT_MIN);
+	assert_int_equal(credit_window(0, 0), CREDIT_USUAL);
+	assert_int_equal(credit_window(NS_PER_S, 1), CREDIT_USUAL);
 	assert_int_equal(credit_window(NS_PER_S, CREDIT_FIRST_RATE), CREDIT_MAX);
 	assert_int_equal(credit_window(UINT64_MAX / 2, UINT64_MAX), CREDIT_MAX);
 }
@@ -76,6 +76,45 @@ static void a_window_that_is_the_limit_grows_until_it_is_not(void **state)
 	assert_int_equal(window, 2 * line / NS_PER_S * (rtt + CREDIT_SLACK_NS));
 }
 
+static void a_lone_flow_gets_what_it_wants(void **state)
+{
+	struct credit_budget b = {.limit = 750 << 20};
+
+	assert_int_equal(credit_grant(&b, 0, CREDIT_USUAL, 1), CREDIT_USUAL);
+	assert_int_equal(credit_grant(&b, CREDIT_USUAL, CREDIT_MAX, 1), CREDIT_MAX - CREDIT_USUAL);
+	assert_int_equal(credit_grant(&b, CREDIT_MAX, CREDIT_MAX, 1), 0);
+	assert_int_equal(b.granted, CREDIT_MAX);
+}
+
+static void ten_thousand_flows_get_something_and_never_more_than_there_is(void **state)
+{
+	struct credit_budget b = {.limit = 750 << 20};
+	unsigned n;
+	uint32_t window;
+
+	for (n = 1; n <= 10000; n++) {
+		window = credit_grant(&b, 0, CREDIT_USUAL, n);
+		assert_true(window >= CREDIT_MIN);
+		window += credit_grant(&b, window, 2500000, n); /* 0 ms, 1 Gbit/s */
+		assert_true(b.granted <= b.limit);
+	}
+}
+
+static void when_all_is_granted_a_new_flow_gets_nothing_and_an_old_one_no_more(void **state)
+{
+	struct credit_budget b = {.limit = 1 << 20};
+	unsigned n = 0;
+
+	while (credit_grant(&b, 0, CREDIT_USUAL, n + 1))
+		n++;
+	assert_in_range(n, 20, 32);
+	assert_in_range(b.granted, b.limit - CREDIT_MIN + 1, b.limit);
+	b.granted = b.limit;
+	assert_int_equal(credit_grant(&b, CREDIT_MIN, CREDIT_MAX, 1), 0);
+	b.granted -= CREDIT_MIN;
+	assert_int_equal(credit_grant(&b, 0, CREDIT_USUAL, 100), CREDIT_MIN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +124,10 @@ int main(void)
 		cmocka_unit_test(nothing_is_measured_before_a_round_trip_is_over),
 		cmocka_unit_test(a_short_round_trip_is_measured_over_a_stated_time),
 		cmocka_unit_test(a_window_that_is_the_limit_grows_until_it_is_not),
+		cmocka_unit_test(a_lone_flow_gets_what_it_wants),
+		cmocka_unit_test(ten_thousand_flows_get_something_and_never_more_than_there_is),
+		cmocka_unit_test(
+			when_all_is_granted_a_new_flow_gets_nothing_and_an_old_one_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

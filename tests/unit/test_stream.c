@@ -43,6 +43,7 @@ static int set_up(void **state)
 	f->a.conf.outage_ns = 30 * NS_PER_S;
 	f->a.conf.n_peers = 1;
 	f->a.instance = 1;
+	f->a.budget.limit = 1 << 30;
 	f->a.loop = loop_new(&e);
 	f->a.scratch = malloc(SCRATCH);
 	f->a.outbox = outbox_method();

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* relay_time.c - flows for which something takes too long, or whose hosts move */
+#include "accel/internal.h"
+
+#include "lib/log.h"
+
+#include <string.h>
+
+/* The client has given up: the far side is told, if it was asked. */
+void relay_give_up(struct relay *r)
+{
+	relay_event(r, r->waiting ? LIFE_EV_silent : LIFE_EV_give_up);
+}
+
+static void tick_held(struct relay *r, uint64_t now)
+{
+	uint64_t interval = r->syn_interval_ns > SYN_INTERVAL_NS ? r->syn_interval_ns
+								 : SYN_INTERVAL_NS;
+	struct stream *s;
+
+	if (!r->stream) {
+		s = stream_take(r->a, r->flow->peer);
+		if (s) {
+			relay_open(r, s);
+		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
+			r->reason = ACCEL_REASON_no_stream;
+			relay_event(r, LIFE_EV_unaccelerable);
+		}
+		return;
+	}
+	if (now - r->syn_ns > 2 * interval + SYN_PATIENCE_NS)
+		relay_give_up(r);
+}
+
+/* Looks whether something has taken too long. */
+void relay_tick(struct relay *r, uint64_t now)
+{
+	if (r->ended)
+		return;
+	if (r->life.phase == LIFE_HELD)
+		tick_held(r, now);
+	else if (r->life.phase == LIFE_ACCEPTING && now - r->phase_ns > ACCEPT_WAIT_NS)
+		relay_event(r, LIFE_EV_accept_timeout);
+	else if (r->life.phase == LIFE_OPEN) {
+		/* Should an edge have been missed, or news have been too many. */
+		pump_check_acked(r);
+		if (atomic_load(&r->flow->fin) != FLOW_FIN_NONE)
+			pump_out(r);
+		pump_check_alive(r, now);
+	}
+}
+
+static struct log_limit moved_limit = LOG_LIMIT(1);
+
+/* A MAC is elsewhere now: connections that were ended for it are reset, the stack cannot move. */
+void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6])
+{
+	int place = a->host.place(a->host.ctx, tag, vid, mac);
+	struct relay *r;
+	uint64_t more;
+	unsigned n = 0;
+
+	for (r = a->relays; r; r = r->next) {
+		struct flow *f = r->flow;
+
+		if (r->ended || f->key.tag != tag || f->key.vid != vid)
+			continue;
+		if ((memcmp(f->local_mac, mac, 6) || place == ACCEL_LOCAL) &&
+		    (memcmp(f->remote_mac, mac, 6) || place == (int)f->peer))
+			continue;
+		relay_event(r, LIFE_EV_kill);
+		n++;
+	}
+	atomic_fetch_add(&a->counts.moved, n);
+	if (n && log_allowed(&moved_limit, &more))
+		log_warning("accel: %02x:%02x:%02x:%02x:%02x:%02x has moved to another site: %u "
+			    "accelerated connections of it were reset",
+			    mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], n);
+}
