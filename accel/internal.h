@@ -179,7 +179,8 @@ struct accel {
 	uint64_t swept_ns;
 	uint64_t moved;	    /* bytes, to and from hosts */
 	uint64_t ticked;    /* …by the last tick */
-	uint64_t last_turn; /* …when the last turn began */
+	uint64_t turn_ns;   /* when the last turn with something to read began */
+	uint64_t last_turn; /* bytes moved by then */
 	bool busy;	    /* they are many */
 	bool stopping;
 	uint8_t *scratch; /* what is read from streams */
