@@ -297,6 +297,13 @@ bool accel_from_tap(struct accel *a, unsigned tap, struct frame *f, unsigned *ta
 		count(&a->counts.tap_dropped);
 		return false;
 	}
+	/* It has no socket any more, and keeps no TIME_WAIT: both ends have closed, and the host
+	 * repeats its FIN before the peer has said that it is done. It will again. */
+	if (way == FLOW_DIVERT && (s.flags & (SEGMENT_RST | SEGMENT_ACK)) == SEGMENT_RST &&
+	    atomic_load(&fl->fin) == FLOW_FIN_RELEASED) {
+		count(&a->counts.tap_dropped);
+		return false;
+	}
 	flow_stack_says(fl, f, &p, &s);
 	*tag = t->tag;
 	memcpy(f->data, fl->local_mac, 6);

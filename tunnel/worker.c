@@ -558,7 +558,8 @@ void worker_outer_ready(void *ctx, uint32_t events)
 	flush_ports(w);
 }
 
-/* A frame of our own making goes to where its destination is, or to all ports of its tag. */
+/* A frame of our own making goes to the port where its destination is, or to all of its tag. It
+ * speaks as a host of another site, so it never goes to a peer. */
 static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
 		       struct gso_merged *single, struct iovec *iov)
 {
@@ -570,11 +571,9 @@ static void from_accel(struct worker *w, unsigned tag_index, struct frame *f,
 	packet_parse(f->data, f->len, &p);
 	key = key_of(tag, f->data, &p);
 	at = fdb_lookup(w->tunnel->fdb, &key);
+	/* It has moved there, and its site would take us for the host whose MAC this bears. */
 	if (at != FDB_NOWHERE && fdb_is_peer(at)) {
-		uint64_t peers = atomic_load(&tag->peers) & 1ull << fdb_index(at);
-
-		show_to_peers(w, peers, f);
-		w->tunnel->outer_ops->send(w->outer, tag_index, peers, f, &p);
+		drop(w, DROP_horizon, wire_frames(f, &p));
 		return;
 	}
 	make_single(single, iov, f, wire_frames(f, &p), &p);

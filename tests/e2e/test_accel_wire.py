@@ -3,6 +3,7 @@
 
 The host speaks by hA's interface with an address of its own, so no kernel answers in its place.
 """
+import signal
 import time
 
 import pytest
@@ -220,6 +221,39 @@ def test_what_comes_late_after_a_close_is_acknowledged(site, hand):
     hand.send("A")
     hand.send("R")
     wait_for(lambda: a.status()["accel"]["frames"]["acks_sent"] == answers + 2, TIMEOUT, "two answers")
+
+
+def test_a_fin_that_is_repeated_before_the_far_side_is_done_is_not_reset(site, hand):
+    """The stack has closed, and keeps no TIME_WAIT; that both sites are done is not known here yet."""
+    _, a, b = site
+    conn = hand.connect()
+    hand.send("FA")
+    assert conn.recv(64) == b""
+    hand.expect("A", ack=hand.seq)      # released: the server has acknowledged it
+    conn.close()
+    fin = hand.expect("FA")
+    b.send(signal.SIGSTOP)
+    try:
+        hand.ack = fin.seq + 1
+        hand.send("A")
+        wait_for(lambda: own_phase(a, hand) == "open", TIMEOUT, "the connection to be half done")
+        time.sleep(0.3)     # the stack takes the acknowledgement, unseen
+        hand.send("FA", seq=hand.seq - 1)
+        hand.sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            while "R" not in str(hand.hear().flags):
+                pass
+    finally:
+        b.send(signal.SIGCONT)
+    hand.sock.settimeout(TIMEOUT)
+    wait_for(lambda: own_phase(a, hand) is None, TIMEOUT, "both sides to be done")
+    hand.send("FA", seq=hand.seq - 1)
+    hand.expect("A", seq=hand.ack, ack=hand.seq)
+
+
+def own_phase(tunnel, hand):
+    """The phase of a hand-made connection."""
+    return next((f.get("phase") for f in flows(tunnel) if f["local"] == hand.ip and f["local_port"] == hand.port), None)
 
 
 def test_what_comes_late_after_a_reset_is_reset_believably(site, hand):
