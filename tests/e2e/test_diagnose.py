@@ -170,7 +170,7 @@ def test_an_application_that_pauses_is_the_limit(lab):
 
 
 def test_a_path_of_1400_bytes_whose_router_says_nothing_is_a_black_hole(lab):
-    run = perform(lab, Case("hole", line=["--delay", "5ms"], amount=20000, write=20000, send_buffer=1 << 20, patience=3,
+    run = perform(lab, Case("hole", line=["--delay", "5ms"], amount=20000, write=20000, send_buffer=1 << 20, patience=5,
                             mtu=1400))
     (flow,) = flows(run.captures["sender"])
     assert flow["limit"] == "pmtu_black_hole"
