@@ -144,7 +144,11 @@ static void handshake(struct flow *f, const struct segment *s, uint64_t now)
 	d->sack_ok = s->sack_ok;
 	d->has_ts = s->has_ts;
 	d->syn_data = s->len > 0;
-	d->next = d->una = FIRST_POSITION + s->seq + 1;
+	if (!d->fresh) { /* else it comes too late to say where the stream is */
+		d->next = d->una = FIRST_POSITION + s->seq + 1;
+		if (d->track)
+			d->track->n_holes = d->track->sent_n = 0;
+	}
 	d->edge = d->edge < d->una ? d->una : d->edge;
 	if (answer && o->syn && o->packets == 1) {
 		d->handshake_us = (uint32_t)((now - f->first_ns) / NS_PER_US);

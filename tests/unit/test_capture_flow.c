@@ -412,6 +412,24 @@ static void an_ack_of_data_never_seen_shows_that_the_capture_has_gaps(void **sta
 	sim_end(&s);
 }
 
+static void a_syn_in_the_middle_of_the_data_does_not_move_the_stream(void **state)
+{
+	struct segment g;
+
+	sim_begin(&s, 20 * SIM_MS, 65535);
+	sim_data(&s, 1000, 0);
+	s.next += 50000; /* never seen */
+	sim_data(&s, 1000, 0);
+	g = sim_segment(&s, SIM_CLIENT, TCP_SYN | TCP_ACK, SIM_ISS + 1, SIM_IRS + 1, 0);
+	sim_feed(&s, &g);
+	s.next += 1000;
+	sim_data(&s, 1000, 0);
+	sim_data_at(&s, SIM_ISS + 1 + 5000, 1000, 0);
+	assert_int_equal(client()->fresh, 4000);
+	assert_int_equal(client()->payload, 4000);
+	sim_end(&s);
+}
+
 static void time_that_goes_backwards_is_counted_and_does_no_harm(void **state)
 {
 	sim_begin(&s, 20 * SIM_MS, 65535);
@@ -671,6 +689,7 @@ int main(void)
 		cmocka_unit_test(a_retransmission_is_no_duplicate_however_alike),
 		cmocka_unit_test(the_same_packet_at_another_interface_is_counted_and_no_more),
 		cmocka_unit_test(an_ack_of_data_never_seen_shows_that_the_capture_has_gaps),
+		cmocka_unit_test(a_syn_in_the_middle_of_the_data_does_not_move_the_stream),
 		cmocka_unit_test(time_that_goes_backwards_is_counted_and_does_no_harm),
 		cmocka_unit_test(a_window_that_is_always_full_limits),
 		cmocka_unit_test(
