@@ -115,11 +115,13 @@ help: ## list the targets
 deps: ## install what is missing (Debian packages, as root)
 	$(Q)scripts/install-deps
 
+# Without a -j of the caller's, as many jobs as there are processors.
+EACH_CPU    = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 check: deps ## all tests: unit (plain, ASan+UBSan), end to end in network namespaces
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(MAKE) --no-print-directory check-unit
-	$(Q)$(MAKE) --no-print-directory VARIANT=asan check-unit
-	$(Q)$(MAKE) --no-print-directory VARIANT=clang $(O:$(VARIANT)=clang)/longhaul
+	$(Q)$(MAKE) $(EACH_CPU) --no-print-directory all
+	$(Q)$(MAKE) $(EACH_CPU) --no-print-directory check-unit
+	$(Q)$(MAKE) $(EACH_CPU) --no-print-directory VARIANT=asan check-unit
+	$(Q)$(MAKE) $(EACH_CPU) --no-print-directory VARIANT=clang $(O:$(VARIANT)=clang)/longhaul
 	$(Q)$(MAKE) --no-print-directory check-e2e
 
 check-unit: $(UNIT_BINS) ## the unit tests of one VARIANT (release, asan, tsan, clang)
