@@ -91,6 +91,7 @@ class Run:
     captures: dict[str, Path]       # "sender", "middle", "receiver"
     log: Path                       # the line's frame log
     transfers: list[Transfer]
+    late: float                     # seconds that the line let a frame wait beyond its time, at most
 
     @property
     def sent(self) -> int:
@@ -289,6 +290,7 @@ def perform(lab: Lab, case: Case, directory: Path | None = None) -> Run:
         captures = _captures(lab)
         try:
             transfers = _transfers(lab, case)
+            late = max(way["late_us"]["max"] for way in line.show()["directions"]) / 1e6
         finally:
             for capture in captures.values():
                 capture.stop()
@@ -297,4 +299,4 @@ def perform(lab: Lab, case: Case, directory: Path | None = None) -> Run:
     for place, capture in captures.items():
         paths[place] = where / f"{case.name}-{case.seed}-{place}.pcap"
         capture.path.rename(paths[place])
-    return Run(case, paths, log, transfers)
+    return Run(case, paths, log, transfers, late)

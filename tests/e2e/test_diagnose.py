@@ -66,8 +66,20 @@ def segment(flags, seq, ack, size=0, back=False, ident=1, options=(), macs=("02:
                / Raw(b"x" * size))
 
 
+def undisturbed(lab, case, cause=None):
+    """Carry out a case, again if the machine let the line or the sender wait for so long that something else limited it.
+
+    cause is what the sending kernel, or its program, must say of most of the time.
+    """
+    for _ in range(6):
+        run = perform(lab, case)
+        if run.late < 0.02 and (cause is None or run.transfers[0].shares()[cause] > 0.6):
+            return run
+    return pytest.fail(f"six times the machine did something else: late {run.late:.3f} s, {run.transfers[0]}")
+
+
 def test_a_vmkernel_with_windows_of_33304_bytes_is_limited_by_them_wherever_one_looks(lab):
-    run = perform(lab, Case("window", line=["--delay", "30ms"], clamp=33304, seconds=3))
+    run = undisturbed(lab, Case("window", line=["--delay", "30ms"], clamp=33304, seconds=3), "receive_window")
     for place in ("sender", "middle", "receiver"):
         (flow,) = flows(run.captures[place])
         assert flow["bytes"] == run.sent
@@ -77,7 +89,7 @@ def test_a_vmkernel_with_windows_of_33304_bytes_is_limited_by_them_wherever_one_
 
 
 def test_with_windows_forced_up_the_same_host_is_limited_by_its_send_buffer(lab):
-    run = perform(lab, Case("buffer", line=["--delay", "30ms"], send_buffer=66608, seconds=2))
+    run = undisturbed(lab, Case("buffer", line=["--delay", "30ms"], send_buffer=66608, seconds=2), "send_buffer")
     (flow,) = flows(run.captures["sender"])
     assert flow["limit"] == "send_buffer"
     assert "Larger windows change nothing" in flow["remedy"]
@@ -85,8 +97,8 @@ def test_with_windows_forced_up_the_same_host_is_limited_by_its_send_buffer(lab)
 
 @pytest.mark.parametrize("congestion", ["cubic", "bbr"])
 def test_a_send_buffer_is_told_under_each_congestion_control(lab, congestion):
-    run = perform(lab, Case(f"buffer-{congestion}", line=["--delay", "20ms"], congestion=congestion, send_buffer=120000,
-                            seconds=2))
+    run = undisturbed(lab, Case(f"buffer-{congestion}", line=["--delay", "20ms"], congestion=congestion, send_buffer=120000,
+                                seconds=2), "send_buffer")
     (flow,) = flows(run.captures["sender"])
     assert flow["limit"] == "send_buffer"
 
@@ -149,7 +161,7 @@ def test_the_7504_of_an_https_download_is_told_scaled_or_as_unknown(lab, tmp_pat
 
 
 def test_losses_are_counted_as_the_line_s_log_has_them(lab):
-    run = perform(lab, Case("loss", line=["--delay", "10ms", "--ab", "--loss 1%"], seconds=2))
+    run = undisturbed(lab, Case("loss", line=["--delay", "10ms", "--ab", "--loss 1%"], seconds=2))
     from shaped import LOST, frame_log
     (flow,) = flows(run.captures["sender"])
     lost = sum(1 for record in frame_log(run.log, 0) if record.verdict == LOST and record.length > 200)
@@ -158,13 +170,13 @@ def test_losses_are_counted_as_the_line_s_log_has_them(lab):
 
 
 def test_a_path_that_is_full_is_the_limit(lab):
-    run = perform(lab, Case("path", line=["--delay", "10ms", "--ab", "--rate 20mbit --queue 100ms"], seconds=3))
+    run = undisturbed(lab, Case("path", line=["--delay", "10ms", "--ab", "--rate 20mbit --queue 100ms"], seconds=3))
     (flow,) = flows(run.captures["sender"])
     assert flow["limit"] == "path"
 
 
 def test_an_application_that_pauses_is_the_limit(lab):
-    run = perform(lab, Case("application", line=["--delay", "5ms"], write=20000, every=0.1, seconds=2))
+    run = undisturbed(lab, Case("application", line=["--delay", "5ms"], write=20000, every=0.1, seconds=2), "application")
     (flow,) = flows(run.captures["sender"])
     assert flow["limit"] == "application"
 
