@@ -73,6 +73,7 @@ struct pump {
 	uint64_t housekeeping_ns; /* when it is due next */
 	bool spinning;
 	uint64_t spin_began_ns;
+	uint64_t worked_ns; /* when a turn last did something */
 	struct batch *batch;
 	struct gso_merge *merge;
 	pthread_t thread;
