@@ -149,9 +149,13 @@ def _others(document: Document) -> list[str]:
                          for way, title in ways.items()])
     lines += bench.table(["connections a second, 0 ms, two clients", *(WAYS[way] for way in ("direct", "tunnel", "accel"))],
                          [["", *(spread(values(document, f"short_{way}", "per_s")) for way in ("direct", "tunnel", "accel"))]])
-    return lines + bench.table(["ping through the tunnel at 100 Mbit/s, 120 ms, ms", "p50", "p99"],
-                               [[title, *(spread(values(document, "latency", f"{key}_{share}_ms")) for share in (50, 99))]
-                                for key, title in (("idle", "alone"), ("busy", "beside four accelerated flows"))])
+    pinged = [("alone", "idle", "tunnel"), ("beside four bridged flows", "busy", "tunnel"),
+              ("beside four accelerated flows", "busy", "accel"), ("…bridged, --rate 90mbit", "busy", "tunnel_paced"),
+              ("…accelerated, --rate 90mbit", "busy", "accel_paced")]
+    return lines + bench.table(["ping through the tunnel at 100 Mbit/s, 120 ms, ms", "p50", "p99", "the flows get, Mbit/s"],
+                               [[title, *(spread(values(document, f"latency_{way}", f"{key}_{share}_ms")) for share in (50, 99)),
+                                 "–" if key == "idle" else spread([bps / 1e6 for bps in values(document, f"latency_{way}", "bps")])]
+                                for title, key, way in pinged])
 
 
 def markdown(document: Document) -> str:
