@@ -46,7 +46,7 @@ uint32_t control_stream_segment(struct link *l, const struct endpoint *to)
 	return (path > PMTU_FLOOR_IPV4 ? path : PMTU_FLOOR_IPV4) - around;
 }
 
-static bool path_is_searched(const struct link *l)
+static bool search_goes_on(const struct link *l)
 {
 	return peer_path_state(l->peer, l->control->tunnel->n_workers) < PMTU_COMPLETE &&
 	       clock_ns() - l->session_ns < SEARCH_PATIENCE_NS && !l->rekeys;
@@ -57,7 +57,7 @@ static void dial_streams(struct link *l)
 	struct conn *c;
 	bool ours;
 
-	if (path_is_searched(l))
+	if (search_goes_on(l))
 		return;
 	while (l->streams_dialing < DIALING_MAX && (l->streams_ours || l->streams_theirs)) {
 		/* In turns, so that neither side waits for all of the other's. */
