@@ -89,6 +89,8 @@ struct accel_host {
 	/* Streams to a peer that has a rate sent so much lately, on the wire. Returns what they
 	 * may. */
 	uint64_t (*share)(void *ctx, unsigned peer, uint64_t sent_bps);
+	/* When a peer was last heard by whatever way, on the monotonic clock. */
+	uint64_t (*heard_ns)(void *ctx, unsigned peer);
 };
 
 /* What is to be done with a frame. */

@@ -15,8 +15,8 @@
  * same, so that nothing said is lost by closing.
  *
  * A stream that breaks in the middle of a flow is how a dead peer is known:
- * its kernel closes what the process had open. Silence is TCP's own to find,
- * by TCP_USER_TIMEOUT, which is the configured outage.
+ * its kernel closes what the process had open. Silence is looked for in
+ * stream_tick(); it is the configured outage.
  *
  * Sockets are watched for edges: reading goes on until there is nothing, or
  * the turn is over and the stream is put on the list of pending ones.
@@ -37,6 +37,15 @@
 
 #define STREAM_BUFFER  CREDIT_MAX /* more than credit allows is never on the way */
 #define REFILL_WAIT_NS (5 * NS_PER_S)
+
+/* TCP itself gives up after so many outages: where the sealed transport passes and TCP does not. */
+#define KERNEL_PATIENCE 3
+
+/* Missing from Debian 12's headers. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#define RTO_MAX_MS 3000
 
 struct handover {
 	struct accel *a;
@@ -73,7 +82,27 @@ static void watch_silence(const struct accel *a, int fd)
 	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle > 0 ? idle : 1);
 	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle > 0 ? idle : 1);
-	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, outage_ms);
+	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, KERNEL_PATIENCE * outage_ms);
+	/* Else the path may be back for long before TCP tries again. Linux 6.15 and later. */
+	sock_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_MS);
+}
+
+/*
+ * Whether nothing has come from the peer for the outage: neither on the stream
+ * nor by the sealed transport. The stream alone does not tell, since TCP tries
+ * at ever longer intervals, and may not have tried since the path came back.
+ */
+static bool is_silent(const struct stream *s, uint64_t now)
+{
+	uint64_t outage_ns = s->a->conf.outage_ns;
+	uint64_t heard_ns = s->a->host.heard_ns(s->a->host.ctx, s->peer);
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (now <= heard_ns + outage_ns)
+		return false;
+	return !getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+	       info.tcpi_last_ack_recv * NS_PER_MS > outage_ns;
 }
 
 /* ---- ending ---- */
@@ -466,6 +495,10 @@ void stream_tick(struct stream *s, uint64_t now)
 		return;
 	if (s->relay)
 		limit_unsent(s, now);
+	if (is_silent(s, now)) {
+		stream_break(s, "the peer has been silent for the outage");
+		return;
+	}
 	if (s->state == STREAM_CLOSING && now - s->closing_ns > STREAM_CLOSE_NS)
 		to_dead(s);
 	else if (s->state == STREAM_IDLE && s->we_open && now - s->born_ns > STREAM_AGE_NS)

@@ -127,6 +127,13 @@ static uint64_t share(void *ctx, unsigned peer, uint64_t streams_bps)
 	return shares.streams_bps;
 }
 
+static uint64_t heard_ns(void *ctx, unsigned peer)
+{
+	struct tunnel *t = ctx;
+
+	return atomic_load_explicit(&t->peers[peer].heard_ns, memory_order_relaxed);
+}
+
 static unsigned without(const struct conf *c)
 {
 	return (c->without & WITHOUT_SK_LOOKUP ? STACK_WITHOUT_SK_LOOKUP : 0) |
@@ -143,7 +150,7 @@ void accelerate_init(struct tunnel *t)
 	struct accelerate *a = &t->accelerate;
 	struct accel_host host = {t,	      place,	    agreed,    connected,
 				  send_frame, open_streams, add_queue, drop_privileges,
-				  peer_name,  share};
+				  peer_name,  share,	    heard_ns};
 	struct accel_conf conf = {.name = t->conf->name,
 				  .state = t->conf->state,
 				  .n_tags = t->n_tags,

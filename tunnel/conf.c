@@ -74,6 +74,8 @@ static int call_tag_accel(void *ctx, const char *value, struct err *e)
 {
 	struct conf_tag *t = ctx;
 
+	if (!*value)
+		return err_set(e, EINVAL, "is empty: no, yes or a filter, see pcap-filter(7)");
 	t->accel = strcmp(value, "no") != 0;
 	if (!t->accel || !strcmp(value, "yes"))
 		return 0;
@@ -85,6 +87,8 @@ static int call_tag_bypass(void *ctx, const char *value, struct err *e)
 {
 	struct conf_tag *t = ctx;
 
+	if (!*value)
+		return err_set(e, EINVAL, "is empty: a filter, see pcap-filter(7)");
 	t->bypass_filter = filter_compile(value, e);
 	return t->bypass_filter ? 0 : -EINVAL;
 }

@@ -33,13 +33,20 @@ static const char *peer_name(void *ctx, unsigned peer)
 	return "the peer";
 }
 
+static uint64_t heard_now(void *ctx, unsigned peer)
+{
+	return clock_ns() + NS_PER_S;
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err e;
 
-	f->a.host =
-		(struct accel_host){.ctx = f, .open_streams = open_streams, .peer_name = peer_name};
+	f->a.host = (struct accel_host){.ctx = f,
+					.open_streams = open_streams,
+					.peer_name = peer_name,
+					.heard_ns = heard_now};
 	f->a.conf.outage_ns = 30 * NS_PER_S;
 	f->a.conf.n_peers = 1;
 	f->a.instance = 1;
