@@ -68,6 +68,7 @@ class Flood:
 def test_beside_a_flood_everybody_else_gets_through(lab, outer):
     a, _ = paced(lab, outer)
     ha, hb = lab.host("hA"), lab.host("hB")
+    ha.ping(hb.ip)
     with Flood(ha, hb) as flood:
         wait_for(lambda: a.status()["drops"]["pace_full"] > 100, 20, "the flood to overflow")
         hb.run(f"ip neigh flush dev {hb.ifname}")      # hA's answer to ARP has to pass, too
