@@ -2,20 +2,11 @@
 /* fuzz_capfile.c - whatever a capture file holds, packets lie within it and the reading ends */
 #include "capture/capfile.h"
 #include "capture/segment.h"
+#include "tests/fuzz/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 /* The input, given out in pieces of changing length. */
 struct input {

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* fuzz_decap.c - whatever is wrapped in whatever, nothing beyond the captured bytes is read */
 #include "capture/segment.h"
+#include "tests/fuzz/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 static void check_segment(const struct cap_packet *p, const struct segment *s)
 {

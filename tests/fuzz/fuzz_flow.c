@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* fuzz_flow.c - whatever segments come, times and shares stay what they must be */
 #include "capture/report.h"
+#include "tests/fuzz/must.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(x)                                                                           \
-	do {                                                                              \
-		if (!(x)) {                                                               \
-			fprintf(stderr, "%s:%d: violated: %s\n", __FILE__, __LINE__, #x); \
-			abort();                                                          \
-		}                                                                         \
-	} while (0)
 
 #define RECORD 16 /* bytes of input that make a segment */
 
