@@ -316,11 +316,9 @@ static void tell_now(struct run *r, struct source *s, struct told *t, uint64_t n
 				.drops = drops - t->drops,
 				.shown = r->o.flows ? r->o.flows : SIZE_MAX};
 	struct progress *moved = diagnosis_progress(r->d, &l.n_moved);
-	struct timespec ts;
 	json_t *doc;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	l.time_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+	l.time_ns = clock_real_ns();
 	l.moved = moved;
 	if (r->o.json) {
 		doc = report_live_json(&l);

@@ -25,14 +25,6 @@ struct outside {
 	bool have[2];
 };
 
-static uint64_t now_real(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
 static int outside_next(struct source *s, struct cap_packet *p, struct err *e)
 {
 	struct outside *o = (struct outside *)s;
@@ -48,7 +40,8 @@ static int outside_next(struct source *s, struct cap_packet *p, struct err *e)
 	if (!o->have[0] && !o->have[1])
 		return 0;
 	first = !o->have[0] || (o->have[1] && o->next[1].time_ns < o->next[0].time_ns);
-	if (!o->have[!first] && o->ways[!first] && o->next[first].time_ns + SETTLE_NS > now_real())
+	if (!o->have[!first] && o->ways[!first] &&
+	    o->next[first].time_ns + SETTLE_NS > clock_real_ns())
 		return 0;
 	*p = o->next[first];
 	if (o->ways[1])
@@ -110,7 +103,7 @@ bool source_goes_on(struct source *s, bool interrupted)
 	uint64_t now = clock_ns();
 
 	if (!s->stop_ns && (interrupted || (s->until_ns && now >= s->until_ns))) {
-		s->end_ns = now_real();
+		s->end_ns = clock_real_ns();
 		s->stop_ns = now + SETTLE_NS + SETTLE_NS / 5;
 	}
 	return !s->stop_ns || now < s->stop_ns;

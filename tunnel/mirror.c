@@ -30,14 +30,6 @@
 #define SNAPLEN_MIN 64
 #define POINT_PEER  1000 /* points of peers begin here; ports have their index */
 
-static uint64_t now_real(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
 static void show(struct mirrors *m, struct mirror *to, uint32_t point, unsigned way,
 		 const struct iovec *iov, size_t iovcnt, uint32_t len)
 {
@@ -47,7 +39,7 @@ static void show(struct mirrors *m, struct mirror *to, uint32_t point, unsigned 
 				   .way = (uint8_t)way};
 
 	if (!m->now_ns)
-		m->now_ns = now_real();
+		m->now_ns = clock_real_ns();
 	r.time_ns = m->now_ns;
 	capring_put(&to->rings[m->worker], &r, iov, iovcnt);
 }
