@@ -193,6 +193,11 @@ static inline uint32_t now_ms_of(uint64_t ns)
 	return (uint32_t)(ns / NS_PER_MS);
 }
 
+static inline uint32_t now_ms(void)
+{
+	return now_ms_of(clock_ns());
+}
+
 /* accel.c */
 void accel_gather(struct accel *a);
 void accel_later(struct accel *a);

@@ -32,11 +32,6 @@
 #define QUERY_MS 10000
 #define LOST_MAX 65536 /* connections remembered of a lost peer */
 
-static uint32_t now_ms(void)
-{
-	return now_ms_of(clock_ns());
-}
-
 static bool in_quarantine(const struct accel *a)
 {
 	return atomic_load(&a->quarantine_until_ns) != 0;

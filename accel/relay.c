@@ -22,11 +22,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static uint32_t now_ms(void)
-{
-	return now_ms_of(clock_ns());
-}
-
 static void entry_until(struct flow *f, uint32_t after_ms)
 {
 	atomic_store(&f->until_ms, (now_ms() + after_ms) | 1);
