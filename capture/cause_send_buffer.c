@@ -102,6 +102,12 @@ static bool includes(const struct evidence *v, const struct epoch *before)
 	       v->e->flight <= before->flight + slack;
 }
 
+/* Bytes in flight while the buffer limited. */
+static double mean_flight(const struct direction *d)
+{
+	return (double)d->flight_area / (double)d->held[CAUSE_SEND_BUFFER];
+}
+
 /* What is in flight at most, in a mean round trip. */
 static double ceiling(const struct flow *f, unsigned from)
 {
@@ -110,7 +116,7 @@ static double ceiling(const struct flow *f, unsigned from)
 
 	if (!d->held[CAUSE_SEND_BUFFER] || rtt <= 0)
 		return 0;
-	return (double)d->flight_area / (double)d->held[CAUSE_SEND_BUFFER] * 8 / rtt;
+	return mean_flight(d) * 8 / rtt;
 }
 
 static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
@@ -126,10 +132,8 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 		"holds no more. %.0f B / %.4g ms of round trip = %s, and the transfer gets %s. `accel = yes` "
 		"on this tag, so that the buffer only has to cover the LAN; or larger send buffers at the "
 		"sender. Larger windows change nothing.",
-		(double)d->flight_area / (double)d->held[CAUSE_SEND_BUFFER],
-		f->dir[!from].window_max,
-		(double)d->flight_area / (double)d->held[CAUSE_SEND_BUFFER],
-		cause_mean_rtt_s(f) * 1e3, allowed, got);
+		mean_flight(d), f->dir[!from].window_max, mean_flight(d), cause_mean_rtt_s(f) * 1e3,
+		allowed, got);
 }
 
 const struct cause cause_send_buffer = {
