@@ -15,8 +15,6 @@
 #define SEGMENT_PAYLOAD 1448
 #define SEGMENT_WIRE	1514
 
-#define BITS_PER_BYTE 8
-
 /* Below a tenth's change the kernel is not bothered. */
 static bool differs(uint64_t a, uint64_t b)
 {
@@ -46,7 +44,7 @@ static void share_of_peer(struct accel *a, unsigned peer, uint64_t elapsed_ns)
 		s->wrote_before = s->wrote;
 	}
 	sent = clock_rate_bps(sent, elapsed_ns) / SEGMENT_PAYLOAD * SEGMENT_WIRE;
-	share = a->host.share(a->host.ctx, peer, sent) / BITS_PER_BYTE / SEGMENT_WIRE *
+	share = clock_bytes_in(a->host.share(a->host.ctx, peer, sent), NS_PER_S) / SEGMENT_WIRE *
 		SEGMENT_PAYLOAD;
 	for (s = a->streams; s; s = s->next)
 		if (s->peer == peer && !s->dead)
