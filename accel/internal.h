@@ -260,7 +260,7 @@ void pump_flush(struct relay *r);
 void pump_release(struct relay *r, bool abort);
 void pump_check_acked(struct relay *r);
 void pump_check_alive(struct relay *r, uint64_t now);
-uint32_t pump_window(const struct relay *r);
+void pump_open_window(struct relay *r);
 
 /* stream.c */
 struct stream *stream_take(struct accel *a, unsigned peer);

@@ -149,12 +149,14 @@ void pump_out(struct relay *r)
 	}
 }
 
-/* How many bytes the peer may send beyond what the host has taken, to begin with. */
-uint32_t pump_window(const struct relay *r)
+/* Grants the peer what it may send beyond what the host has taken, to begin with. */
+void pump_open_window(struct relay *r)
 {
 	uint64_t known = r->a->conf.rate_bps[r->stream->peer] / 8;
+	uint32_t wanted = credit_window(stream_rtt_ns(r->stream),
+					known ? known : CREDIT_FIRST_RATE);
 
-	return credit_window(stream_rtt_ns(r->stream), known ? known : CREDIT_FIRST_RATE);
+	r->window += credit_grant(&r->a->budget, r->window, wanted, r->a->n_relays);
 }
 
 /* How many more bytes the peer may have under way than until now, as fast as they come. */

@@ -365,7 +365,7 @@ void relay_open(struct relay *r, struct stream *s)
 	wait_no_more(r);
 	r->stream = s;
 	s->relay = r;
-	r->window += credit_grant(&r->a->budget, r->window, pump_window(r), r->a->n_relays);
+	pump_open_window(r);
 	r->phase_ns = clock_ns();
 	flow_key_tuple(&f->key, f->ip_version, true, r->a->conf.tags[f->key.tag].number, &o.tuple);
 	o.tos = r->tos;
@@ -581,8 +581,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 			r->stream = s;
 			s->relay = r;
 			r->credit = o->credit;
-			r->window += credit_grant(&a->budget, r->window, pump_window(r),
-						  a->n_relays);
+			pump_open_window(r);
 			atomic_fetch_add(&a->counts.accepted, 1);
 			pump_attach(r, fd);
 			return;
