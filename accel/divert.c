@@ -38,7 +38,7 @@ void accel_count_bypass(struct accel *a, enum accel_reason reason)
 
 static bool is_open_syn(const struct segment *s)
 {
-	return (s->flags & (SEGMENT_SYN | SEGMENT_ACK | SEGMENT_RST)) == SEGMENT_SYN;
+	return (s->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
 /* Remembers when a connection was last heard; cheap when it was just now. */
@@ -51,7 +51,7 @@ static void heard(struct flow *fl, uint32_t now_ms)
 /* A bridged connection: its end starts the time after which it is forgotten. */
 static enum accel_verdict bridge(struct flow *fl, const struct segment *s, uint32_t now_ms)
 {
-	if (s->flags & (SEGMENT_RST | SEGMENT_FIN))
+	if (s->flags & (TCP_RST | TCP_FIN))
 		atomic_store(&fl->until_ms, (now_ms + LINGER_MS) | 1);
 	return ACCEL_BRIDGE;
 }
@@ -64,7 +64,7 @@ static void to_stack(struct accel *a, unsigned worker, struct flow *fl, struct f
 	bool news;
 
 	segment_untag(f, &q);
-	if ((s->flags & (SEGMENT_SYN | SEGMENT_ACK)) == (SEGMENT_SYN | SEGMENT_ACK))
+	if ((s->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
 		flow_host_answers(fl, f, &q, s);
 	news = flow_fin_filter(fl, f, &q, s);
 	if (!stack_write(fl->tap, worker, f))
@@ -87,7 +87,7 @@ static enum accel_verdict undecided(struct accel *a, unsigned tag, struct frame 
 		return ACCEL_BRIDGE;
 	quarantine = atomic_load_explicit(&a->quarantine_until_ns, memory_order_relaxed);
 	if (!is_open_syn(s)) {
-		if (!quarantine || s->flags & SEGMENT_SYN || !segment_is_intact(f, p))
+		if (!quarantine || s->flags & TCP_SYN || !segment_is_intact(f, p))
 			return ACCEL_BRIDGE;
 		news_frame(a, NEWS_UNKNOWN, tag, f);
 		return ACCEL_TAKEN;
@@ -201,7 +201,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 			;
 		else if (is_open_syn(&s))
 			news_frame(a, NEWS_SYN, tag, f);
-		else if (s.flags & SEGMENT_RST)
+		else if (s.flags & TCP_RST)
 			news_key(a, NEWS_RST, &key);
 		return ACCEL_TAKEN;
 	case FLOW_DIVERT:
@@ -299,7 +299,7 @@ bool accel_from_tap(struct accel *a, unsigned tap, struct frame *f, unsigned *ta
 	}
 	/* It has no socket any more, and keeps no TIME_WAIT: both ends have closed, and the host
 	 * repeats its FIN before the peer has said that it is done. It will again. */
-	if (way == FLOW_DIVERT && (s.flags & (SEGMENT_RST | SEGMENT_ACK)) == SEGMENT_RST &&
+	if (way == FLOW_DIVERT && (s.flags & (TCP_RST | TCP_ACK)) == TCP_RST &&
 	    atomic_load(&fl->fin) == FLOW_FIN_RELEASED) {
 		count(&a->counts.tap_dropped);
 		return false;
@@ -309,7 +309,7 @@ bool accel_from_tap(struct accel *a, unsigned tap, struct frame *f, unsigned *ta
 	memcpy(f->data, fl->local_mac, 6);
 	memcpy(f->data + 6, fl->remote_mac, 6);
 	mss = atomic_load_explicit(&fl->offer_mss, memory_order_relaxed);
-	if (s.flags & SEGMENT_SYN && mss)
+	if (s.flags & TCP_SYN && mss)
 		segment_set_mss(f, &p, mss);
 	if (t->vid)
 		segment_tag(f, t->vid);

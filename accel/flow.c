@@ -191,18 +191,18 @@ void flow_stack_says(struct flow *fl, const struct frame *f, const struct packet
 {
 	uint32_t edge, scale = 0;
 
-	if (s->flags & SEGMENT_SYN) {
+	if (s->flags & TCP_SYN) {
 		atomic_store(&fl->stack_scale, segment_wscale(f, p));
 		atomic_store(&fl->stack_syn, s->seq);
 	} else {
 		scale = atomic_load_explicit(&fl->stack_scale, memory_order_relaxed);
 	}
-	if (!(s->flags & SEGMENT_ACK))
+	if (!(s->flags & TCP_ACK))
 		return;
 	edge = s->ack + ((uint32_t)s->window << scale);
 	atomic_store_explicit(&fl->stack_ack, s->ack, memory_order_relaxed);
 	/* A window does not shrink (RFC 9293 3.8.6), but the scale may round it down. */
-	if (s->flags & SEGMENT_SYN ||
+	if (s->flags & TCP_SYN ||
 	    (int32_t)(edge - atomic_load_explicit(&fl->stack_edge, memory_order_relaxed)) > 0)
 		atomic_store_explicit(&fl->stack_edge, edge, memory_order_relaxed);
 }
@@ -238,7 +238,7 @@ bool flow_fin_filter(struct flow *fl, struct frame *f, const struct packet *p,
 		     const struct segment *s)
 {
 	uint8_t state = atomic_load_explicit(&fl->fin, memory_order_acquire);
-	bool has_fin = s->flags & SEGMENT_FIN && !(s->flags & (SEGMENT_RST | SEGMENT_SYN));
+	bool has_fin = s->flags & TCP_FIN && !(s->flags & (TCP_RST | TCP_SYN));
 	bool news = false;
 	uint32_t at;
 
@@ -261,7 +261,7 @@ bool flow_fin_filter(struct flow *fl, struct frame *f, const struct packet *p,
 out:
 	/* A bare FIN becomes a pure ACK: it may carry news of the window. */
 	if (has_fin && fl->fin != FLOW_FIN_RELEASED)
-		segment_clear_flags(f, p, SEGMENT_FIN);
+		segment_clear_flags(f, p, TCP_FIN);
 	pthread_mutex_unlock(&fl->lock);
 	return news;
 }

@@ -257,7 +257,7 @@ static bool turn_round(struct frame *f, const struct packet *p)
 /* How much of sequence space a segment takes. */
 static uint32_t spans(const struct segment *s)
 {
-	return s->len + !!(s->flags & SEGMENT_SYN) + !!(s->flags & SEGMENT_FIN);
+	return s->len + !!(s->flags & TCP_SYN) + !!(s->flags & TCP_FIN);
 }
 
 /*
@@ -270,11 +270,11 @@ bool segment_answer_reset(struct frame *f, const struct packet *p)
 	uint8_t *tcp = f->data + p->l4;
 	struct segment s;
 
-	if (!segment_read(f, p, &s) || s.flags & SEGMENT_RST || !turn_round(f, p))
+	if (!segment_read(f, p, &s) || s.flags & TCP_RST || !turn_round(f, p))
 		return false;
-	store_be32(tcp + TCP_SEQ, s.flags & SEGMENT_ACK ? s.ack : 0);
-	store_be32(tcp + TCP_ACK_SEQ, s.flags & SEGMENT_ACK ? 0 : s.seq + spans(&s));
-	tcp[TCP_FLAGS] = s.flags & SEGMENT_ACK ? SEGMENT_RST : SEGMENT_RST | SEGMENT_ACK;
+	store_be32(tcp + TCP_SEQ, s.flags & TCP_ACK ? s.ack : 0);
+	store_be32(tcp + TCP_ACK_SEQ, s.flags & TCP_ACK ? 0 : s.seq + spans(&s));
+	tcp[TCP_FLAGS] = s.flags & TCP_ACK ? TCP_RST : TCP_RST | TCP_ACK;
 	store_be16(tcp + TCP_WINDOW, 0);
 	finish_tcp(f, p);
 	return true;
@@ -289,12 +289,12 @@ bool segment_answer_ack(struct frame *f, const struct packet *p)
 	uint8_t *tcp = f->data + p->l4;
 	struct segment s;
 
-	if (!segment_read(f, p, &s) || s.flags & (SEGMENT_RST | SEGMENT_SYN) || !spans(&s) ||
-	    !(s.flags & SEGMENT_ACK) || !turn_round(f, p))
+	if (!segment_read(f, p, &s) || s.flags & (TCP_RST | TCP_SYN) || !spans(&s) ||
+	    !(s.flags & TCP_ACK) || !turn_round(f, p))
 		return false;
 	store_be32(tcp + TCP_SEQ, s.ack);
 	store_be32(tcp + TCP_ACK_SEQ, s.seq + spans(&s));
-	tcp[TCP_FLAGS] = SEGMENT_ACK;
+	tcp[TCP_FLAGS] = TCP_ACK;
 	finish_tcp(f, p);
 	return true;
 }
@@ -307,7 +307,7 @@ void segment_make_fin(struct frame *f, const struct packet *p, uint32_t seq)
 	uint32_t l4_len = p->payload - p->l4;
 
 	store_be32(tcp + TCP_SEQ, seq);
-	tcp[TCP_FLAGS] = SEGMENT_FIN | SEGMENT_ACK;
+	tcp[TCP_FLAGS] = TCP_FIN | TCP_ACK;
 	store_be16(tcp + TCP_CHECK, 0);
 	store_be16(tcp + TCP_CHECK + 2, 0);
 	f->len = p->payload;

@@ -10,13 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-	SEGMENT_FIN = TCP_FIN,
-	SEGMENT_SYN = TCP_SYN,
-	SEGMENT_RST = TCP_RST,
-	SEGMENT_ACK = TCP_ACK,
-};
-
 /* What of a TCP header a flow is steered by. */
 struct segment {
 	uint32_t seq, ack;

@@ -96,7 +96,7 @@ static void a_partial_checksum_stays_what_it_is(void **state)
 
 	f.vnet = (struct virtio_net_hdr){
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = p.l4, .csum_offset = 16};
-	segment_clear_flags(&f, &p, SEGMENT_FIN);
+	segment_clear_flags(&f, &p, TCP_FIN);
 	assert_int_equal(load_be16(f.data + p.l4 + 16), before);
 	assert_int_equal(f.data[p.l4 + 13], PKT_ACK);
 }
