@@ -30,6 +30,11 @@ def values(document: Document, name: str, key: str) -> Values:
     return [repetition.get(name, {}).get(key) for repetition in document["repetitions"]]
 
 
+def mbit_s(rates: Values) -> str:
+    """Rates in bits a second, as they are shown."""
+    return spread([bps and bps / 1e6 for bps in rates])
+
+
 def _less(left: Values, right: Values) -> Values:
     return [x - y if x is not None and y is not None else None for x, y in zip(left, right)]
 
@@ -78,18 +83,18 @@ def _rates(document: Document) -> list[str]:
     rows = []
     for line in LINES:
         base = values(document, f"line_{line}", "bps")
-        rows.append([f"{line}: the line (tuned, 0 ms)", spread([v and v / 1e6 for v in base]), "1", "–"])
+        rows.append([f"{line}: the line (tuned, 0 ms)", mbit_s(base), "1", "–"])
         for way, title in WAYS.items():
             rate = values(document, f"{way}_{line}", "bps")
-            rows.append([f"{line}: {title}", spread([v and v / 1e6 for v in rate]), spread(bench.ratios(rate, base)),
+            rows.append([f"{line}: {title}", mbit_s(rate), spread(bench.ratios(rate, base)),
                          spread(values(document, f"{way}_{line}", "window"))])
         for way in ("direct", "accel"):
             rate = values(document, f"sndbuf_{way}_{line}", "bps")
-            rows.append([f"{line}: {WAYS[way]}, 16 KiB to send from", spread([v and v / 1e6 for v in rate]),
+            rows.append([f"{line}: {WAYS[way]}, 16 KiB to send from", mbit_s(rate),
                          spread(bench.ratios(rate, base)), "large"])
         for way in ("tunnel", "accel"):
             rate = values(document, f"tuned_{way}_{line}", "bps")
-            rows.append([f"{line}: {WAYS[way]}, tuned hosts", spread([v and v / 1e6 for v in rate]),
+            rows.append([f"{line}: {WAYS[way]}, tuned hosts", mbit_s(rate),
                          spread(bench.ratios(rate, base)), "large"])
     return bench.table(["120 ms round trip, one flow hA → hB", "Mbit/s", "share of the line", "largest window advertised, bytes"],
                        rows)
@@ -154,7 +159,7 @@ def _others(document: Document) -> list[str]:
               ("…accelerated, --rate 90mbit", "busy", "accel_paced")]
     return lines + bench.table(["ping through the tunnel at 100 Mbit/s, 120 ms, ms", "p50", "p99", "the flows get, Mbit/s"],
                                [[title, *(spread(values(document, f"latency_{way}", f"{key}_{share}_ms")) for share in (50, 99)),
-                                 "–" if key == "idle" else spread([bps / 1e6 for bps in values(document, f"latency_{way}", "bps")])]
+                                 "–" if key == "idle" else mbit_s(values(document, f"latency_{way}", "bps"))]
                                 for title, key, way in pinged])
 
 

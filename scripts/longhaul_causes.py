@@ -24,10 +24,11 @@ from typing import Iterator
 
 from longhaul_capture import Capture
 from longhaul_lab import Lab
+from longhaul_netns import SO_RCVBUFFORCE, TCP_WINDOW_CLAMP
 
 PORT = 9020
-TCP_INFO, TCP_CONGESTION, TCP_WINDOW_CLAMP, TCP_NODELAY, TCP_MAXSEG = 11, 13, 10, 1, 2
-SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+TCP_INFO, TCP_CONGESTION, TCP_NODELAY, TCP_MAXSEG = 11, 13, 1, 2
+SO_SNDBUFFORCE = 32
 SNAPLEN = 128
 CLAMPED_BUFFER = 1 << 20
 _BUSY = struct.Struct("<3Q")        # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: microseconds

@@ -150,8 +150,12 @@ class Host(Node):
             raise LabError(f"{self.name}: ping {address}:\n{out.stdout}{out.stderr}")
         return float(out.stdout.rpartition(" = ")[2].split("/")[1])
 
-    def congestion(self, algorithm: str) -> None:
-        """Set the default TCP congestion control (the sysctl is refused in a namespace)."""
+    def congestion(self, algorithm: str, window: int | None = None) -> None:
+        """Set the default TCP congestion control (the sysctl is refused in a namespace).
+
+        window, in bytes, is the largest that the kernel may choose a scale for: 65535 has it offer scale 0. By the
+        buffer's limit alone it would offer one for core.rmem_max. Both hold until the next call.
+        """
         for family in ("-4", "-6"):
             routes = json.loads(self.run(["ip", "-j", family, "route", "show", "dev", self.ifname]).stdout)
             for route in routes:
@@ -160,7 +164,7 @@ class Host(Node):
                     same = [word for key, name in (("prefsrc", "src"), ("metric", "metric")) if key in route
                             for word in (name, str(route[key]))]
                     self.run(["ip", family, "route", "change", route["dst"], "dev", self.ifname, "proto",
-                              "kernel", *same, "congctl", algorithm])
+                              "kernel", *same, "congctl", algorithm, *(["window", str(window)] if window else [])])
 
     def tcp_limits(self, rmem: Sequence[int] | None = None, wmem: Sequence[int] | None = None) -> None:
         """Limit TCP's buffers: (min, default, max) bytes each; half or more of rmem is the window."""

@@ -38,7 +38,9 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Sequence, Union
 
 CLONE_NEWNET = 0x40000000
-SO_RCVBUFFORCE = 33             # Python has no name for it
+# Python has no names for them.
+SO_RCVBUFFORCE = 33
+TCP_WINDOW_CLAMP = 10
 PACKET_BUFFER = 64 << 20        # bytes; who reads late on a busy machine still gets every frame
 POLL_SHARE, POLL_MAX_S = 0.05, 0.5      # wait_for() is late by at most this share of the time, and this
 PYTHON = "/usr/bin/python3"
@@ -229,6 +231,11 @@ def _reap(owner: int) -> None:
 
 # ------------------------------------------------------------------ processes
 
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 class Process:
     """A process in a namespace, with its output (both streams) in a log file."""
 
@@ -305,8 +312,7 @@ class Process:
         # Until its leader is waited for, the group's number cannot belong to a stranger. What an
         # earlier wait() left of the group is the reaper's.
         if self.proc.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            _kill_group(self.pid)
         return self.proc.wait()
 
 
@@ -334,12 +340,6 @@ class Node:
     def _prefix(self) -> list[str]:
         return ["setpriv", "--pdeathsig", "KILL", "--", "nsenter", f"--net={self.path}", "--"]
 
-    @staticmethod
-    def _abandon(proc: subprocess.Popen[str]) -> None:
-        """Kill a command with all its group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(proc.pid, signal.SIGKILL)
-
     def run(self, cmd: Command, check: bool = True, timeout: float = 30.0, input: str | None = None,
             **popen: Any) -> subprocess.CompletedProcess[str]:
         """Run a command here to its end. A string is split into words; use sh() for a pipeline.
@@ -358,12 +358,12 @@ class Node:
         try:
             out, err = proc.communicate(input, timeout)
         except subprocess.TimeoutExpired:
-            self._abandon(proc)
+            _kill_group(proc.pid)
             out, err = proc.communicate()
             timed_out = True
         except BaseException:
             # Not communicate() again: what a signal's exception left half done there fails differently.
-            self._abandon(proc)
+            _kill_group(proc.pid)
             for pipe in (proc.stdin, proc.stdout, proc.stderr):
                 with contextlib.suppress(OSError):
                     if pipe:

@@ -13,11 +13,11 @@ import time
 from typing import Callable, Iterator, NamedTuple
 
 from longhaul_lab import Host, LabError
+from longhaul_netns import TCP_WINDOW_CLAMP
 
 WINDOW = 33304                  # the most a vmkernel of 2008 ever advertised: 23 segments of 1448 bytes
 CHUNK = 1 << 18
 CONNECT_S = 10.0
-TCP_WINDOW_CLAMP = 10           # linux/tcp.h; Python has no name for it
 
 
 class Sent(NamedTuple):

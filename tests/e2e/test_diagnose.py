@@ -11,8 +11,9 @@ import subprocess
 import threading
 
 import pytest
-from longhaul_causes import SO_RCVBUFFORCE, TCP_WINDOW_CLAMP, Case, perform
+from longhaul_causes import Case, perform
 from longhaul_lab import Capture, longhaul
+from longhaul_netns import SO_RCVBUFFORCE, TCP_WINDOW_CLAMP
 from scapy.all import IP, TCP, Ether, Raw, raw
 
 LAB = {"line": True}
