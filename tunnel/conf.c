@@ -588,6 +588,26 @@ static void inherit_rates(struct conf *c)
 			c->peers[i].rate_bps = c->rate_bps;
 }
 
+static int validate_acceleration(const struct conf *c, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_ports; i++)
+		if (c->outer == CONF_OUTER_CAPSULATOR && conf_accelerates(c, c->ports[i].tag))
+			return err_set(
+				e, EINVAL,
+				"tag %u is to be accelerated, which the capsulator transport "
+				"cannot: its peers have no identity. Use --outer sealed",
+				c->ports[i].tag);
+	for (i = 0; i < c->n_tags; i++)
+		if (c->tags[i].bypass_filter && !conf_accelerates(c, c->tags[i].tag))
+			return err_set(e, EINVAL,
+				       "[tag %u] bypass: nothing of the tag is accelerated; add "
+				       "accel = yes",
+				       c->tags[i].tag);
+	return 0;
+}
+
 /* What no single value can tell: what is missing, and what does not go together. */
 static int validate(const struct conf *c, struct err *e)
 {
@@ -637,13 +657,9 @@ static int validate(const struct conf *c, struct err *e)
 					       "far ends %s and %s have the same fingerprint",
 					       c->peers[j].name, c->peers[i].name);
 	}
-	for (i = 0; i < c->n_ports; i++)
-		if (c->outer == CONF_OUTER_CAPSULATOR && conf_accelerates(c, c->ports[i].tag))
-			return err_set(
-				e, EINVAL,
-				"tag %u is to be accelerated, which the capsulator transport "
-				"cannot: its peers have no identity. Use --outer sealed",
-				c->ports[i].tag);
+	ret = validate_acceleration(c, e);
+	if (ret)
+		return ret;
 	if (c->congestion) {
 		ret = sock_check_congestion(c->congestion, e);
 		if (ret)
