@@ -23,66 +23,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Turns that were cut short go on, and what has ended is freed. */
-static void run_pending(void *arg)
-{
-	struct accel *a = arg;
-	struct relay *r = a->pending_relays, *next_r;
-	struct stream *s = a->pending_streams, *next_s;
-
-	a->pending_posted = false;
-	a->pending_relays = NULL;
-	a->pending_streams = NULL;
-	rcu_read_lock();
-	for (; r; r = next_r) {
-		next_r = r->next_pending;
-		r->pending = false;
-		if (!r->ended)
-			pump_out(r);
-	}
-	for (; s; s = next_s) {
-		next_s = s->next_pending;
-		s->pending = false;
-		if (!s->dead)
-			stream_read(s);
-		if (!s->dead)
-			stream_flush(s);
-	}
-	rcu_read_unlock();
-	for (s = a->streams; s; s = next_s) {
-		next_s = s->next;
-		if (s->dead && !s->pending)
-			stream_destroy(s);
-	}
-	relay_free_ended(a);
-}
-
-/* Has the lists of pending and ended things looked through at the end of this turn. */
-void accel_later(struct accel *a)
-{
-	if (!a->pending_posted && !loop_post(a->loop, run_pending, a))
-		a->pending_posted = true;
-}
-
-/*
- * To be called before sockets are read: lets bytes gather, once in a turn of
- * the loop, if there are many, but come in small pieces. Each piece of some KB would otherwise wake
- * the thread, which then finds half a TLS record, and a fast line brings twenty thousand a second.
- * Buffers on both sides hold many times what comes meanwhile, so this costs a bulk flow nothing and
- * others GATHER_US at most.
- */
-void accel_gather(struct accel *a)
-{
-	uint64_t last = a->moved - a->last_turn;
-
-	if (a->turn_ns == loop_now(a->loop))
-		return;
-	a->turn_ns = loop_now(a->loop);
-	a->last_turn = a->moved;
-	if (a->busy && last < TURN_BYTES)
-		usleep(GATHER_US);
-}
-
 /* Forgets entries whose time has come. */
 struct sweep {
 	struct accel *a;
@@ -114,45 +54,32 @@ static bool is_over(void *ctx, struct flow *f)
 /* Keeps streams ready to every peer that accelerates something with us. */
 static void refill_all(void *arg)
 {
-	struct accel *a = arg;
+	struct shard *sh = arg;
+	struct accel *a = sh->a;
 	unsigned peer, tag;
 
 	for (peer = 0; peer < a->conf.n_peers; peer++)
 		for (tag = 0; tag < a->conf.n_tags; tag++)
 			if (a->conf.tags[tag].on && a->host.agreed(a->host.ctx, tag, peer)) {
-				stream_refill(a, peer);
+				stream_refill(sh, peer);
 				break;
 			}
 }
 
-static void tick(void *ctx)
+/* What is done once a second for all. */
+void accel_second(struct accel *a, uint64_t now)
 {
-	struct accel *a = ctx;
-	uint64_t now = clock_ns();
 	struct sweep sweep = {a, now_ms_of(now)};
-	struct relay *r;
-	struct stream *s;
 
-	a->busy = a->moved - a->ticked >= BUSY_BYTES;
-	a->ticked = a->moved;
-	rcu_read_lock();
-	for (r = a->relays; r; r = r->next)
-		relay_tick(r, now);
-	for (s = a->streams; s; s = s->next)
-		stream_tick(s, now);
-	rcu_read_unlock();
-	if (now - a->swept_ns > NS_PER_S) {
-		a->swept_ns = now;
-		flow_sweep(&a->flows, is_over, &sweep);
-		memory_tick(a, now);
-		refill_all(a);
-	}
+	flow_sweep(&a->flows, is_over, &sweep);
+	memory_tick(a, now);
+	refill_all(a->shards);
 }
 
 /* What is agreed with a peer has changed. Any thread. */
 void accel_peer_changed(struct accel *a)
 {
-	loop_post(a->loop, refill_all, a);
+	loop_post(a->shards->loop, refill_all, a->shards);
 }
 
 /* ---- the thread ---- */
@@ -206,7 +133,8 @@ static unsigned relays_max(unsigned n_peers)
 
 static void *run(void *arg)
 {
-	struct accel *a = arg;
+	struct shard *sh = arg;
+	struct accel *a = sh->a;
 	sigset_t all;
 
 	/* The main thread has not yet said which signals it waits for: none is this one's. */
@@ -221,7 +149,7 @@ static void *run(void *arg)
 	rcu_register_thread();
 	memory_open(a);
 	share_start(a);
-	loop_run(a->loop);
+	loop_run(sh->loop);
 	rcu_unregister_thread();
 	return NULL;
 }
@@ -241,7 +169,6 @@ static uint64_t memory_default(void)
 struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *host, struct err *e)
 {
 	struct accel *a = calloc(1, sizeof(*a));
-	int ret;
 
 	if (!a) {
 		err_set(e, ENOMEM, "out of memory");
@@ -257,23 +184,19 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 				  .acceptable = relay_acceptable,
 				  .added = tap_added,
 				  .congestion = "cubic"};
-	a->loop = loop_new(e);
-	a->scratch = malloc(SCRATCH);
+	a->shards = calloc(1, sizeof(*a->shards));
+	a->n_shards = a->shards ? 1 : 0;
 	a->outbox = outbox_method();
 	sem_init(&a->go, 0, 0);
-	if (!a->loop || !a->scratch || !a->outbox) {
+	if (!a->shards || !a->outbox) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
-	a->stack.loop = a->loop;
-	a->tick = (struct loop_timer){.expired = tick, .ctx = a};
-	loop_timer_start(a->loop, &a->tick, TICK_NS, TICK_NS);
-	ret = pthread_create(&a->thread, NULL, run, a);
-	if (ret) {
-		err_set(e, ret, "thread: %s", strerror(ret));
+	if (shard_init(a->shards, a, e))
 		goto fail;
-	}
-	a->running = true;
+	a->stack.loop = a->shards->loop;
+	if (shard_start(a->shards, run, e))
+		goto fail;
 	while (sem_wait(&a->ready) && errno == EINTR)
 		;
 	if (!a->ready_ret)
@@ -303,15 +226,16 @@ int accel_start(struct accel *a, struct err *e)
 
 static void end_flows(void *arg)
 {
-	struct accel *a = arg;
+	struct shard *sh = arg;
+	struct accel *a = sh->a;
 	struct relay *r;
 	struct stream *s;
 
 	rcu_read_lock();
 	a->stopping = true;
-	for (r = a->relays; r; r = r->next)
+	for (r = sh->relays; r; r = r->next)
 		relay_event(r, LIFE_EV_kill);
-	for (s = a->streams; s; s = s->next)
+	for (s = sh->streams; s; s = s->next)
 		if (!s->dead)
 			stream_flush(s);
 	rcu_read_unlock();
@@ -323,49 +247,32 @@ void accel_stop(struct accel *a)
 {
 	if (!a || !a->started)
 		return;
-	if (!loop_post(a->loop, end_flows, a))
+	if (!loop_post(a->shards->loop, end_flows, a->shards))
 		while (sem_wait(&a->ready) && errno == EINTR)
 			;
-}
-
-static void stop(void *arg)
-{
-	struct accel *a = arg;
-
-	loop_stop(a->loop);
 }
 
 /* Ends the thread and frees everything. Workers have ended. NULL is allowed. */
 void accel_free(struct accel *a)
 {
-	struct relay *r;
+	unsigned i;
 
 	if (!a)
 		return;
-	if (a->running) {
-		/* Behind what was posted before, so that nothing of it is lost. */
-		if (!a->started || loop_post(a->loop, stop, a))
-			loop_stop(a->loop);
-		sem_post(&a->go);
-		pthread_join(a->thread, NULL);
-	}
-	while (a->streams)
-		stream_destroy(a->streams);
-	for (r = a->relays; r; r = r->next) {
-		pump_release(r, true);
-		r->ended = true;
-		r->pending = false;
-	}
-	relay_free_ended(a);
-	if (a->loop)
+	sem_post(&a->go);
+	for (i = 0; i < a->n_shards; i++)
+		shard_stop(&a->shards[i]);
+	for (i = 0; i < a->n_shards; i++)
+		shard_end_all(&a->shards[i]);
+	if (a->stack.loop)
 		stack_close(&a->stack);
 	memory_close(a, a->stopping);
 	flow_table_release(&a->flows);
-	loop_free(a->loop);
 	sem_destroy(&a->ready);
 	sem_destroy(&a->go);
-	free(a->scratch);
-	chunks_free(&a->chunks);
+	for (i = 0; i < a->n_shards; i++)
+		shard_release(&a->shards[i]);
+	free(a->shards);
 	BIO_meth_free(a->outbox);
 	free(a);
 }

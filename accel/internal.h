@@ -57,11 +57,13 @@
 #define STREAM_TURNS_MAX  4	/* of SCRATCH */
 #define STREAM_READ_AHEAD 65536 /* bytes read from a stream's socket at a time */
 
+struct shard;
 struct stream;
 
-/* A flow that is relayed. The relay thread's own. */
+/* A flow that is relayed. Its shard's own. */
 struct relay {
 	struct accel *a;
+	struct shard *shard;
 	struct flow *flow;
 	struct life life;
 	struct stream *stream; /* NULL: waiting for one, or done with it */
@@ -96,9 +98,10 @@ struct relay {
 
 enum stream_state { STREAM_IDLE, STREAM_BUSY, STREAM_CLOSING };
 
-/* A TLS connection to a peer. The relay thread's own. */
+/* A TLS connection to a peer. Its shard's own. */
 struct stream {
 	struct accel *a;
+	struct shard *shard;
 	unsigned peer;
 	bool we_called; /* it was made by us */
 	bool we_open;	/* flows are opened on it by us; else by the peer */
@@ -126,13 +129,17 @@ struct stream {
 	struct stream *prev, *next, *next_pending;
 };
 
-/* Per peer. */
+/* A shard's streams to a peer. */
 struct pool {
 	unsigned streams, idle; /* idle: those that we open on */
 	unsigned asked;		/* of the tunnel, not yet come */
 	uint64_t asked_ns;
 	unsigned waiting; /* flows without a stream */
 	uint32_t next_flow;
+};
+
+/* What a peer remembers, and what is to be told to it. */
+struct peer_memory {
 	uint32_t instance;  /* number that its process has chosen; 0: not met yet */
 	bool told;	    /* it has said which connections it knew to be accelerated */
 	bool knows;	    /* …and that it knows of all */
@@ -148,12 +155,34 @@ struct accel_counts {
 	_Atomic uint64_t bytes_out, bytes_in;
 };
 
-struct accel {
-	struct accel_conf conf;
-	struct accel_host host;
+/* What one relay thread owns. */
+struct shard {
+	struct accel *a;
 	struct loop *loop;
 	pthread_t thread;
 	bool running;
+	struct relay *relays;
+	struct stream *streams;
+	struct pool pools[ACCEL_PEERS_MAX];
+	struct relay *pending_relays;
+	struct stream *pending_streams;
+	bool pending_posted;
+	struct loop_timer tick;
+	uint64_t moved;	    /* bytes, to and from hosts */
+	uint64_t ticked;    /* …by the last tick */
+	uint64_t turn_ns;   /* when the last turn with something to read began */
+	uint64_t last_turn; /* bytes moved by then */
+	bool busy;	    /* they are many */
+	uint8_t *scratch;   /* what is read from streams */
+	struct chunks chunks;
+};
+
+/* What they share. */
+struct accel {
+	struct accel_conf conf;
+	struct accel_host host;
+	struct shard *shards;
+	unsigned n_shards;
 	bool started;
 	sem_t ready, go;
 	int ready_ret;
@@ -167,24 +196,12 @@ struct accel {
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct crowd crowd;		      /* clients here */
 	struct credit_budget budget;
-	struct relay *relays;
 	unsigned n_relays, relays_max;
-	struct stream *streams;
-	struct pool pools[ACCEL_PEERS_MAX];
-	struct relay *pending_relays;
-	struct stream *pending_streams;
-	bool pending_posted;
-	struct loop_timer tick, share_timer;
+	struct peer_memory memories[ACCEL_PEERS_MAX];
+	struct loop_timer share_timer;
 	uint64_t shared_ns;
 	uint64_t swept_ns;
-	uint64_t moved;	    /* bytes, to and from hosts */
-	uint64_t ticked;    /* …by the last tick */
-	uint64_t turn_ns;   /* when the last turn with something to read began */
-	uint64_t last_turn; /* bytes moved by then */
-	bool busy;	    /* they are many */
 	bool stopping;
-	uint8_t *scratch; /* what is read from streams */
-	struct chunks chunks;
 	BIO_METHOD *outbox;
 };
 
@@ -199,9 +216,17 @@ static inline uint32_t now_ms(void)
 }
 
 /* accel.c */
-void accel_gather(struct accel *a);
-void accel_later(struct accel *a);
+void accel_second(struct accel *a, uint64_t now);
 void accel_count_bypass(struct accel *a, enum accel_reason reason);
+
+/* shard.c */
+int shard_init(struct shard *sh, struct accel *a, struct err *e);
+int shard_start(struct shard *sh, void *(*run)(void *shard), struct err *e);
+void shard_stop(struct shard *sh);
+void shard_end_all(struct shard *sh);
+void shard_release(struct shard *sh);
+void shard_gather(struct shard *sh);
+void shard_later(struct shard *sh);
 
 /* decide.c */
 bool decide_syn(const struct accel_tag *tag, const struct frame *f, const struct packet *p,
@@ -222,10 +247,10 @@ bool news_frame(struct accel *a, enum news_kind kind, unsigned tag, const struct
 bool news_key(struct accel *a, enum news_kind kind, const struct flow_key *key);
 
 /* relay.c */
-struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role);
+struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role);
 void relay_event(struct relay *r, enum life_event ev);
 void relay_give_up(struct relay *r);
-void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p);
+void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p);
 void relay_keep_syn(struct relay *r, const struct frame *f);
 void relay_open(struct relay *r, struct stream *s);
 void relay_opened_by_peer(struct stream *s, const struct open_record *o);
@@ -233,8 +258,8 @@ void relay_record(struct relay *r, const struct record *rec, const uint8_t *payl
 void relay_stream_lost(struct relay *r);
 void relay_tick(struct relay *r, uint64_t now);
 void relay_acceptable(void *ctx, uint32_t events);
-void relay_free_ended(struct accel *a);
-void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6]);
+void relay_free_ended(struct shard *sh);
+void relay_moved(struct shard *sh, unsigned tag, uint16_t vid, const uint8_t mac[6]);
 void relay_bridge(struct accel *a, struct flow *f, enum accel_reason reason);
 
 /* memory.c: what is known of connections from before */
@@ -263,7 +288,7 @@ void pump_check_alive(struct relay *r, uint64_t now);
 void pump_open_window(struct relay *r);
 
 /* stream.c */
-struct stream *stream_take(struct accel *a, unsigned peer);
+struct stream *stream_take(struct shard *sh, unsigned peer);
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
 bool stream_flush(struct stream *s);
 bool stream_is_flushed(const struct stream *s);
@@ -273,7 +298,7 @@ void stream_break(struct stream *s, const char *why);
 void stream_tick(struct stream *s, uint64_t now);
 void stream_read(struct stream *s);
 uint64_t stream_rtt_ns(const struct stream *s);
-void stream_refill(struct accel *a, unsigned peer);
+void stream_refill(struct shard *sh, unsigned peer);
 void stream_destroy(struct stream *s);
 
 /* share.c */

@@ -140,7 +140,7 @@ void memory_forget(struct accel *a, struct flow *f)
 /* Remembers a connection that was lost with a peer, to tell it when it is back. */
 void memory_lost(struct accel *a, struct flow *f, bool client_here)
 {
-	struct pool *p = &a->pools[f->peer];
+	struct peer_memory *p = &a->memories[f->peer];
 	struct tuple *t;
 
 	if (p->n_lost == p->room_lost) {
@@ -161,7 +161,7 @@ void memory_lost(struct accel *a, struct flow *f, bool client_here)
 /* Tells a peer that has come back what was accelerated with it. */
 static void tell(struct stream *s)
 {
-	struct pool *p = &s->a->pools[s->peer];
+	struct peer_memory *p = &s->a->memories[s->peer];
 	uint8_t payload[RECORD_CTL_MAX], end[TUPLES_END_LEN] = {0};
 	unsigned i, n = 0;
 
@@ -188,7 +188,7 @@ static void tell(struct stream *s)
 /* A peer's HELLO says who it is now. */
 void memory_met(struct stream *s, uint32_t instance)
 {
-	struct pool *p = &s->a->pools[s->peer];
+	struct peer_memory *p = &s->a->memories[s->peer];
 	struct stream *other;
 
 	s->instance = instance;
@@ -197,7 +197,7 @@ void memory_met(struct stream *s, uint32_t instance)
 	if (p->instance)
 		log_info("accel: peer %s has restarted",
 			 s->a->host.peer_name(s->a->host.ctx, s->peer));
-	for (other = s->a->streams; other; other = other->next)
+	for (other = s->shard->streams; other; other = other->next)
 		if (other->peer == s->peer && other->instance && other->instance != instance)
 			stream_break(other, "its process has ended");
 	p->instance = instance;
@@ -239,11 +239,11 @@ static bool all_told(struct accel *a, bool *know)
 			if (a->conf.tags[tag].on && a->host.agreed(a->host.ctx, tag, peer))
 				break;
 		/* It accelerates nothing with us, so it has nothing to tell. */
-		if (tag == a->conf.n_tags && !a->pools[peer].told &&
+		if (tag == a->conf.n_tags && !a->memories[peer].told &&
 		    a->host.connected(a->host.ctx, peer))
 			continue;
-		told &= a->pools[peer].told;
-		*know &= a->pools[peer].knows;
+		told &= a->memories[peer].told;
+		*know &= a->memories[peer].knows;
 	}
 	return told;
 }
@@ -275,8 +275,8 @@ void memory_told(struct stream *s, bool knows)
 	struct accel *a = s->a;
 	bool know;
 
-	a->pools[s->peer].told = true;
-	a->pools[s->peer].knows = knows;
+	a->memories[s->peer].told = true;
+	a->memories[s->peer].knows = knows;
 	if (!in_quarantine(a) || !all_told(a, &know))
 		return;
 	flow_sweep(&a->flows, settle, a);
@@ -345,5 +345,5 @@ void memory_close(struct accel *a, bool clean)
 	journal_close(a->journal, clean);
 	a->journal = NULL;
 	for (i = 0; i < ACCEL_PEERS_MAX; i++)
-		free(a->pools[i].lost);
+		free(a->memories[i].lost);
 }

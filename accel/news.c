@@ -41,13 +41,13 @@ static void take(void *arg)
 	else if (n->kind == NEWS_RST || n->kind == NEWS_FIN)
 		of_flow(a, n);
 	else if (n->kind == NEWS_MOVED)
-		relay_moved(a, n->tag, n->key.vid, n->key.local);
+		relay_moved(a->shards, n->tag, n->key.vid, n->key.local);
 	else if (n->kind == NEWS_BRIDGED)
 		memory_bridged(a, &n->key);
 	else if (packet_parse(f.data, f.len, &p) != PACKET_OK)
 		;
 	else if (n->kind == NEWS_SYN)
-		relay_syn(a, n->tag, &f, &p);
+		relay_syn(a->shards, n->tag, &f, &p);
 	else
 		memory_unknown(a, n->tag, &f, &p);
 	rcu_read_unlock();
@@ -58,7 +58,7 @@ static bool post(struct accel *a, struct news *n)
 {
 	if (!n)
 		return false;
-	if (atomic_fetch_add(&a->news, 1) >= NEWS_MAX || loop_post(a->loop, take, n)) {
+	if (atomic_fetch_add(&a->news, 1) >= NEWS_MAX || loop_post(a->shards->loop, take, n)) {
 		atomic_fetch_sub(&a->news, 1);
 		atomic_fetch_add(&a->counts.overrun, 1);
 		free(n);

@@ -46,9 +46,9 @@ static void later(struct relay *r)
 	if (r->pending)
 		return;
 	r->pending = true;
-	r->next_pending = r->a->pending_relays;
-	r->a->pending_relays = r;
-	accel_later(r->a);
+	r->next_pending = r->shard->pending_relays;
+	r->shard->pending_relays = r;
+	shard_later(r->shard);
 }
 
 /* Gives a relay its socket to the host. */
@@ -63,7 +63,7 @@ void pump_attach(struct relay *r, int fd)
 	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(idle_s >= 3 ? idle_s / 3 : 1));
 	sock_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 	sock_set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	loop_add(r->a->loop, &r->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	loop_add(r->shard->loop, &r->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 /* Takes the socket away from a relay. @abort: with RST to the host */
@@ -74,12 +74,12 @@ void pump_release(struct relay *r, bool abort)
 
 	while ((c = r->queue)) {
 		r->queue = c->next;
-		chunk_give(&r->a->chunks, c);
+		chunk_give(&r->shard->chunks, c);
 	}
 	r->queued = 0;
 	if (r->io.fd < 0)
 		return;
-	loop_remove(r->a->loop, &r->io);
+	loop_remove(r->shard->loop, &r->io);
 	if (abort)
 		setsockopt(r->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(r->io.fd);
@@ -99,7 +99,7 @@ static void pump_once(struct relay *r)
 	struct stream *s = r->stream;
 	struct record rec = {.type = RECORD_DATA, .flow = s->flow, .generation = s->generation};
 	size_t want = r->credit < RECORD_DATA_MAX ? (size_t)r->credit : RECORD_DATA_MAX;
-	struct chunk *c = chunk_take(&r->a->chunks);
+	struct chunk *c = chunk_take(&r->shard->chunks);
 	ssize_t n;
 
 	if (!c) {
@@ -108,7 +108,7 @@ static void pump_once(struct relay *r)
 	}
 	n = recv(r->io.fd, c->bytes + RECORD_HDR_LEN, want, MSG_DONTWAIT);
 	if (n <= 0) {
-		chunk_give(&r->a->chunks, c);
+		chunk_give(&r->shard->chunks, c);
 		r->readable = false;
 		/* 0: the stack has got the FIN that we released. */
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -119,7 +119,7 @@ static void pump_once(struct relay *r)
 	record_store(c->bytes, &rec);
 	c->len = RECORD_HDR_LEN + (uint32_t)n;
 	s->out = c;
-	r->a->moved += (uint64_t)n;
+	r->shard->moved += (uint64_t)n;
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	r->credit -= (uint64_t)n;
@@ -205,7 +205,7 @@ static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
 			return true;
 		}
 	}
-	c = chunk_take(&r->a->chunks);
+	c = chunk_take(&r->shard->chunks);
 	if (!c)
 		return false;
 	c->len = (uint32_t)len;
@@ -246,7 +246,7 @@ void pump_flush(struct relay *r)
 		if (c->pos < c->len)
 			break;
 		r->queue = c->next;
-		chunk_give(&r->a->chunks, c);
+		chunk_give(&r->shard->chunks, c);
 	}
 	if (!attached(r))
 		return;
@@ -271,7 +271,7 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 		return false;
 	r->owed += len;
 	r->received += len;
-	r->a->moved += len;
+	r->shard->moved += len;
 	atomic_fetch_add_explicit(&r->a->counts.bytes_in, len, memory_order_relaxed);
 	if (!r->queue && attached(r)) {
 		n = write_host(r, bytes, len);
@@ -345,7 +345,7 @@ void pump_socket_ready(void *ctx, uint32_t events)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	accel_gather(r->a);
+	shard_gather(r->shard);
 	rcu_read_lock();
 	if (events & (EPOLLERR | EPOLLHUP) || r->life.phase == LIFE_CONNECTING)
 		getsockopt(r->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);

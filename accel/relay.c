@@ -198,7 +198,7 @@ static void unprepare(struct relay *r)
 static void wait_no_more(struct relay *r)
 {
 	if (r->waiting)
-		r->a->pools[r->flow->peer].waiting--;
+		r->shard->pools[r->flow->peer].waiting--;
 	r->waiting = false;
 }
 
@@ -231,7 +231,7 @@ static void conclude(struct relay *r, unsigned actions)
 	if (actions & LIFE_FORGET && !(actions & (LIFE_ABORT | LIFE_BRIDGE_SYN)))
 		memory_forget(a, f);
 	r->ended = true;
-	accel_later(a);
+	shard_later(r->shard);
 }
 
 /* A connection of the same tuple has been waiting for the end of this one. The peer must hear of
@@ -242,7 +242,7 @@ static void begin_next(struct relay *r, unsigned actions)
 	struct packet p;
 
 	if (actions & (LIFE_CLOSE | LIFE_ABORT) && !r->a->stopping && held(r, &syn, &p))
-		relay_syn(r->a, r->flow->key.tag, &syn, &p);
+		relay_syn(r->shard, r->flow->key.tag, &syn, &p);
 }
 
 /* What of a client's connection counts against what its host may open at a time. */
@@ -306,18 +306,19 @@ void relay_event(struct relay *r, enum life_event ev)
 }
 
 /* Frees what has ended. */
-void relay_free_ended(struct accel *a)
+void relay_free_ended(struct shard *sh)
 {
+	struct accel *a = sh->a;
 	struct relay *r, *next;
 
-	for (r = a->relays; r; r = next) {
+	for (r = sh->relays; r; r = next) {
 		next = r->next;
 		if (!r->ended || r->pending)
 			continue;
 		if (r->prev)
 			r->prev->next = next;
 		else
-			a->relays = next;
+			sh->relays = next;
 		if (next)
 			next->prev = r->prev;
 		a->n_relays--;
@@ -329,8 +330,9 @@ void relay_free_ended(struct accel *a)
 /* ---- beginning ---- */
 
 /* Makes a relay for an entry that has none. NULL: memory is short, or granted to others. */
-struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role)
+struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role)
 {
+	struct accel *a = sh->a;
 	uint32_t window = credit_grant(&a->budget, 0, CREDIT_USUAL, a->n_relays + 1);
 	struct relay *r = window ? calloc(1, sizeof(*r)) : NULL;
 
@@ -339,16 +341,17 @@ struct relay *relay_new(struct accel *a, struct flow *f, enum life_role role)
 		return NULL;
 	}
 	r->a = a;
+	r->shard = sh;
 	r->window = window;
 	r->flow = f;
 	r->life = (struct life){.role = (uint8_t)role,
 				.phase = role == LIFE_NEAR ? LIFE_HELD : LIFE_CONNECTING};
 	r->io.fd = -1;
 	r->begun_ns = r->phase_ns = clock_ns();
-	r->next = a->relays;
+	r->next = sh->relays;
 	if (r->next)
 		r->next->prev = r;
-	a->relays = r;
+	sh->relays = r;
 	a->n_relays++;
 	f->relay = r;
 	count_crowd(r, CROWD_NONE);
@@ -381,9 +384,10 @@ void relay_open(struct relay *r, struct stream *s)
 
 /* A SYN of a connection that is not held yet: decides by what is known now. Returns false, with
  * the reason, if it must be bridged. */
-static bool begin(struct accel *a, struct flow *f, const struct frame *syn, const struct packet *p,
+static bool begin(struct shard *sh, struct flow *f, const struct frame *syn, const struct packet *p,
 		  int peer, enum accel_reason *reason)
 {
+	struct accel *a = sh->a;
 	struct stream *s;
 	struct relay *r;
 	struct err e;
@@ -412,20 +416,20 @@ static bool begin(struct accel *a, struct flow *f, const struct frame *syn, cons
 	if (!memory_add(a, f, true))
 		return false;
 	*reason = ACCEL_REASON_memory;
-	r = relay_new(a, f, LIFE_NEAR);
+	r = relay_new(sh, f, LIFE_NEAR);
 	if (!r)
 		return false;
 	r->reason = ACCEL_REASON_far_side;
 	r->tos = p->ip_version == 4 ? syn->data[p->l3 + 1]
 				    : (uint8_t)(load_be16(syn->data + p->l3) >> 4);
 	relay_keep_syn(r, syn);
-	s = stream_take(a, (unsigned)peer);
+	s = stream_take(sh, (unsigned)peer);
 	if (s) {
 		relay_open(r, s);
 	} else {
 		r->waiting = true;
-		a->pools[peer].waiting++;
-		stream_refill(a, (unsigned)peer);
+		sh->pools[peer].waiting++;
+		stream_refill(sh, (unsigned)peer);
 	}
 	return true;
 }
@@ -452,8 +456,9 @@ static void syn_of_live(struct relay *r, struct frame *f, struct packet *p)
 }
 
 /* A SYN came that nothing was decided about when a worker saw it. */
-void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
+void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p)
 {
+	struct accel *a = sh->a;
 	enum accel_reason reason;
 	struct flow_key key;
 	struct flow *fl;
@@ -498,7 +503,7 @@ void relay_syn(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
 	memcpy(fl->remote_mac, f->data, 6);
 	fl->host_mss = segment_mss(f, p);
 	peer = a->host.place(a->host.ctx, tag, p->vid, f->data);
-	if (begin(a, fl, f, p, peer, &reason))
+	if (begin(sh, fl, f, p, peer, &reason))
 		return;
 	memory_remove(a, fl);
 	relay_bridge(a, fl, reason);
@@ -575,7 +580,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 	if (f) {
 		f->peer = s->peer;
 		atomic_store(&f->way, FLOW_DIVERT);
-		r = relay_new(a, f, LIFE_FAR);
+		r = relay_new(s->shard, f, LIFE_FAR);
 		fd = r ? stack_connect(&a->stack, f, o->tos) : -1;
 		if (r && fd >= 0) {
 			r->stream = s;
@@ -588,7 +593,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 		}
 		if (r) {
 			r->ended = true;
-			accel_later(a);
+			shard_later(s->shard);
 		}
 		f->relay = NULL;
 		memory_forget(a, f);

@@ -19,7 +19,7 @@ static void tick_held(struct relay *r, uint64_t now)
 	struct stream *s;
 
 	if (!r->stream) {
-		s = stream_take(r->a, r->flow->peer);
+		s = stream_take(r->shard, r->flow->peer);
 		if (s) {
 			relay_open(r, s);
 		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
@@ -53,14 +53,15 @@ void relay_tick(struct relay *r, uint64_t now)
 static struct log_limit moved_limit = LOG_LIMIT(1);
 
 /* A MAC is elsewhere now: connections that were ended for it are reset, the stack cannot move. */
-void relay_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[6])
+void relay_moved(struct shard *sh, unsigned tag, uint16_t vid, const uint8_t mac[6])
 {
+	struct accel *a = sh->a;
 	int place = a->host.place(a->host.ctx, tag, vid, mac);
 	struct relay *r;
 	uint64_t more;
 	unsigned n = 0;
 
-	for (r = a->relays; r; r = r->next) {
+	for (r = sh->relays; r; r = r->next) {
 		struct flow *f = r->flow;
 
 		if (r->ended || f->key.tag != tag || f->key.vid != vid)

@@ -35,7 +35,7 @@ static void share_of_peer(struct accel *a, unsigned peer, uint64_t elapsed_ns)
 	struct stream *s;
 	unsigned active = 0;
 
-	for (s = a->streams; s; s = s->next) {
+	for (s = a->shards->streams; s; s = s->next) {
 		if (s->peer != peer || s->dead)
 			continue;
 		s->active = s->wrote != s->wrote_before;
@@ -46,7 +46,7 @@ static void share_of_peer(struct accel *a, unsigned peer, uint64_t elapsed_ns)
 	sent = clock_rate_bps(sent, elapsed_ns) / SEGMENT_PAYLOAD * SEGMENT_WIRE;
 	share = clock_bytes_in(a->host.share(a->host.ctx, peer, sent), NS_PER_S) / SEGMENT_WIRE *
 		SEGMENT_PAYLOAD;
-	for (s = a->streams; s; s = s->next)
+	for (s = a->shards->streams; s; s = s->next)
 		if (s->peer == peer && !s->dead)
 			pace(s, share / (active + !s->active));
 }
@@ -74,5 +74,5 @@ void share_start(struct accel *a)
 	a->share_timer = (struct loop_timer){.expired = tick, .ctx = a};
 	a->shared_ns = clock_ns();
 	if (any)
-		loop_timer_start(a->loop, &a->share_timer, SHARE_NS, SHARE_NS);
+		loop_timer_start(a->shards->loop, &a->share_timer, SHARE_NS, SHARE_NS);
 }

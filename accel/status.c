@@ -115,14 +115,14 @@ static json_t *pools(const struct accel *a)
 	for (i = 0; i < a->conf.n_peers; i++) {
 		unsigned n = 0, busy = 0;
 
-		for (s = a->streams; s; s = s->next) {
+		for (s = a->shards->streams; s; s = s->next) {
 			n += s->peer == i && !s->dead;
 			busy += s->peer == i && !s->dead && s->state == STREAM_BUSY;
 		}
 		json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:i}", "peer",
 						     a->host.peer_name(a->host.ctx, i), "streams",
 						     (int)n, "busy", (int)busy, "spare",
-						     (int)a->pools[i].idle));
+						     (int)a->shards->pools[i].idle));
 	}
 	return all;
 }
@@ -165,7 +165,7 @@ json_t *accel_status(struct accel *a, bool flows)
 	struct question q = {.a = a, .flows = flows};
 
 	sem_init(&q.done, 0, 0);
-	if (!loop_post(a->loop, answer, &q))
+	if (!loop_post(a->shards->loop, answer, &q))
 		while (sem_wait(&q.done) && errno == EINTR)
 			;
 	sem_destroy(&q.done);

@@ -48,7 +48,7 @@
 #define RTO_MAX_MS 3000
 
 struct handover {
-	struct accel *a;
+	struct shard *shard;
 	unsigned peer;
 	int fd;
 	SSL *ssl;
@@ -109,7 +109,7 @@ static bool is_silent(const struct stream *s, uint64_t now)
 
 static void to_dead(struct stream *s)
 {
-	struct pool *p = &s->a->pools[s->peer];
+	struct pool *p = &s->shard->pools[s->peer];
 
 	if (s->dead)
 		return;
@@ -118,7 +118,7 @@ static void to_dead(struct stream *s)
 		p->idle--;
 	if (s->heard && s->we_open)
 		p->streams--;
-	accel_later(s->a);
+	shard_later(s->shard);
 }
 
 /* Frees a stream that is dead, or all of them at the end. */
@@ -127,13 +127,13 @@ void stream_destroy(struct stream *s)
 	if (s->prev)
 		s->prev->next = s->next;
 	else
-		s->a->streams = s->next;
+		s->shard->streams = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
-	loop_remove(s->a->loop, &s->io);
+	loop_remove(s->shard->loop, &s->io);
 	SSL_free(s->ssl);
 	close(s->io.fd);
-	chunk_give(&s->a->chunks, s->out);
+	chunk_give(&s->shard->chunks, s->out);
 	free(s);
 }
 
@@ -154,7 +154,7 @@ void stream_break(struct stream *s, const char *why)
 		relay_event(r, LIFE_EV_stream_lost);
 	}
 	if (s->we_open && !s->a->stopping)
-		stream_refill(s->a, s->peer);
+		stream_refill(s->shard, s->peer);
 }
 
 static void protocol_error(struct stream *s)
@@ -166,7 +166,7 @@ static void protocol_error(struct stream *s)
 /* Ends a stream once the peer has all that was said. Its flow is over. */
 void stream_close_soon(struct stream *s)
 {
-	struct pool *p = &s->a->pools[s->peer];
+	struct pool *p = &s->shard->pools[s->peer];
 
 	if (s->dead || s->state == STREAM_CLOSING)
 		return;
@@ -204,7 +204,7 @@ static int seal(struct stream *s)
 		return error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ ? 0 : -1;
 	}
 	s->out = NULL;
-	chunk_give(&s->a->chunks, c);
+	chunk_give(&s->shard->chunks, c);
 	return 1;
 }
 
@@ -243,7 +243,7 @@ void stream_send(struct stream *s, enum record_type type, const void *payload, u
 	if (s->dead || s->state == STREAM_CLOSING)
 		return;
 	if (!s->out)
-		s->out = chunk_take(&s->a->chunks);
+		s->out = chunk_take(&s->shard->chunks);
 	if (!s->out || s->out->len + RECORD_HDR_LEN + len > CHUNK_ROOM) {
 		stream_break(s, s->out ? "the peer does not read what we say" : "memory is short");
 		return;
@@ -258,7 +258,7 @@ void stream_send(struct stream *s, enum record_type type, const void *payload, u
 
 static void hello_come(struct stream *s, const uint8_t *payload)
 {
-	struct pool *p = &s->a->pools[s->peer];
+	struct pool *p = &s->shard->pools[s->peer];
 
 	if (s->instance || load_be16(payload) != STREAM_VERSION || payload[2] > 1 || payload[3] ||
 	    !load_be32(payload + 4)) {
@@ -276,7 +276,7 @@ static void hello_come(struct stream *s, const uint8_t *payload)
 	p->idle++;
 	if (p->asked)
 		p->asked--;
-	stream_refill(s->a, s->peer);
+	stream_refill(s->shard, s->peer);
 }
 
 static void open_come(struct stream *s, const struct record *rec, const uint8_t *payload)
@@ -352,7 +352,7 @@ static size_t fill(struct stream *s, int *ret)
 
 	for (*ret = 1; len < SCRATCH; len += (size_t)*ret) {
 		ERR_clear_error();
-		*ret = SSL_read(s->ssl, s->a->scratch + len, (int)(SCRATCH - len));
+		*ret = SSL_read(s->ssl, s->shard->scratch + len, (int)(SCRATCH - len));
 		if (*ret <= 0)
 			break;
 	}
@@ -370,15 +370,15 @@ void stream_read(struct stream *s)
 		if (turn == STREAM_TURNS_MAX) {
 			if (!s->pending) {
 				s->pending = true;
-				s->next_pending = s->a->pending_streams;
-				s->a->pending_streams = s;
+				s->next_pending = s->shard->pending_streams;
+				s->shard->pending_streams = s;
 			}
-			accel_later(s->a);
+			shard_later(s->shard);
 			return;
 		}
 		len = fill(s, &ret);
 		error = ret <= 0 ? SSL_get_error(s->ssl, ret) : SSL_ERROR_NONE;
-		take_records(s, s->a->scratch, len);
+		take_records(s, s->shard->scratch, len);
 		if (error == SSL_ERROR_NONE)
 			continue;
 		if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
@@ -393,7 +393,7 @@ static void ready(void *ctx, uint32_t events)
 
 	if (s->dead)
 		return;
-	accel_gather(s->a);
+	shard_gather(s->shard);
 	rcu_read_lock();
 	if (events & EPOLLOUT && stream_flush(s) && s->relay && stream_is_flushed(s))
 		pump_out(s->relay);
@@ -406,9 +406,10 @@ static void ready(void *ctx, uint32_t events)
 /* ---- the pool ---- */
 
 /* Has the tunnel make as many streams as the next flows may need. */
-void stream_refill(struct accel *a, unsigned peer)
+void stream_refill(struct shard *sh, unsigned peer)
 {
-	struct pool *p = &a->pools[peer];
+	struct accel *a = sh->a;
+	struct pool *p = &sh->pools[peer];
 	uint64_t now = clock_ns();
 	unsigned want = STREAMS_SPARE + p->waiting;
 
@@ -424,13 +425,13 @@ void stream_refill(struct accel *a, unsigned peer)
 }
 
 /* Takes an idle stream for a new flow; NULL: there is none. */
-struct stream *stream_take(struct accel *a, unsigned peer)
+struct stream *stream_take(struct shard *sh, unsigned peer)
 {
-	struct pool *p = &a->pools[peer];
+	struct pool *p = &sh->pools[peer];
 	struct stream *s, *best = NULL;
 
 	/* The one that was used last is the warmest. */
-	for (s = a->streams; s && p->idle; s = s->next)
+	for (s = sh->streams; s && p->idle; s = s->next)
 		if (s->peer == peer && s->we_open && s->heard && !s->dead &&
 		    s->state == STREAM_IDLE && (!best || s->flows > best->flows))
 			best = s;
@@ -441,14 +442,14 @@ struct stream *stream_take(struct accel *a, unsigned peer)
 		best->flow = ++p->next_flow;
 		best->flows++;
 	}
-	stream_refill(a, peer);
+	stream_refill(sh, peer);
 	return best;
 }
 
 /* A stream's flow is over, and both sides know: the next one may have it. */
 void stream_free_for_next(struct stream *s)
 {
-	struct pool *p = &s->a->pools[s->peer];
+	struct pool *p = &s->shard->pools[s->peer];
 
 	s->relay = NULL;
 	s->meter = (struct credit_meter){0};
@@ -506,7 +507,7 @@ void stream_tick(struct stream *s, uint64_t now)
 }
 
 struct other_path {
-	struct accel *a;
+	struct shard *shard;
 	unsigned peer;
 };
 
@@ -516,15 +517,15 @@ static void retire(void *arg)
 	struct stream *s;
 
 	rcu_read_lock();
-	for (s = n->a->streams; s; s = s->next) {
+	for (s = n->shard->streams; s; s = s->next) {
 		if (s->peer != n->peer || !s->we_open || s->dead)
 			continue;
 		s->retired = true;
 		if (s->state == STREAM_IDLE)
 			stream_close_soon(s);
 	}
-	if (!n->a->stopping)
-		stream_refill(n->a, n->peer);
+	if (!n->shard->a->stopping)
+		stream_refill(n->shard, n->peer);
 	rcu_read_unlock();
 	free(n);
 }
@@ -536,25 +537,27 @@ void accel_path_changed(struct accel *a, unsigned peer)
 	struct other_path *n = malloc(sizeof(*n));
 
 	if (n)
-		*n = (struct other_path){a, peer};
-	if (n && loop_post(a->loop, retire, n))
+		*n = (struct other_path){a->shards, peer};
+	if (n && loop_post(a->shards->loop, retire, n))
 		free(n);
 }
 
 static void take_over(void *arg)
 {
 	struct handover *h = arg;
-	struct accel *a = h->a;
+	struct shard *sh = h->shard;
+	struct accel *a = sh->a;
 	struct stream *s = calloc(1, sizeof(*s)), *other;
 	unsigned n = 0;
 	uint8_t hello[HELLO_LEN] = {0};
-	BIO *box = outbox_new(a->outbox, h->fd, &a->chunks);
+	BIO *box = outbox_new(a->outbox, h->fd, &sh->chunks);
 
-	for (other = a->streams; other; other = other->next)
+	for (other = sh->streams; other; other = other->next)
 		n += other->peer == h->peer;
 	if (!s || !box || a->stopping || n >= 2 * STREAMS_MAX + STREAMS_SPARE)
 		goto fail;
 	*s = (struct stream){.a = a,
+			     .shard = sh,
 			     .peer = h->peer,
 			     .we_called = h->we_called,
 			     .we_open = h->we_open,
@@ -562,8 +565,8 @@ static void take_over(void *arg)
 			     .ssl = h->ssl,
 			     .io = {h->fd, ready, s},
 			     .born_ns = clock_ns(),
-			     .next = a->streams};
-	if (loop_add(a->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+			     .next = sh->streams};
+	if (loop_add(sh->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto fail;
 	watch_silence(a, h->fd);
 	SSL_set0_wbio(s->ssl, box);
@@ -572,17 +575,17 @@ static void take_over(void *arg)
 	SSL_set_default_read_buffer_len(s->ssl, STREAM_READ_AHEAD);
 	if (s->next)
 		s->next->prev = s;
-	a->streams = s;
+	sh->streams = s;
 	store_be16(hello, STREAM_VERSION);
 	hello[2] = h->we_called && !h->we_open;
 	store_be32(hello + 4, a->instance);
 	stream_send(s, RECORD_HELLO, hello, sizeof(hello));
 	if (h->we_called && h->we_open) {
-		a->pools[h->peer].streams++;
-		a->pools[h->peer].idle++;
-		if (a->pools[h->peer].asked)
-			a->pools[h->peer].asked--;
-		stream_refill(a, h->peer);
+		sh->pools[h->peer].streams++;
+		sh->pools[h->peer].idle++;
+		if (sh->pools[h->peer].asked)
+			sh->pools[h->peer].asked--;
+		stream_refill(sh, h->peer);
 	}
 	free(h);
 	ready(s, EPOLLOUT); /* its HELLO, and what came with the handshake */
@@ -607,8 +610,8 @@ void accel_add_stream(struct accel *a, unsigned peer, int fd, SSL *ssl, bool we_
 	struct handover *h = malloc(sizeof(*h));
 
 	if (h)
-		*h = (struct handover){a, peer, fd, ssl, we_called, we_open};
-	if (h && !loop_post(a->loop, take_over, h))
+		*h = (struct handover){a->shards, peer, fd, ssl, we_called, we_open};
+	if (h && !loop_post(a->shards->loop, take_over, h))
 		return;
 	free(h);
 	SSL_free(ssl);

@@ -16,6 +16,7 @@
 /* An instance without a stack, and the peer's end of each stream. */
 struct fixture {
 	struct accel a;
+	struct shard shard; /* its only one */
 	SSL_CTX *ctx;
 	SSL *peer[4];
 	unsigned n, asked;
@@ -49,33 +50,36 @@ static int set_up(void **state)
 					.heard_ns = heard_now};
 	f->a.conf.outage_ns = 30 * NS_PER_S;
 	f->a.conf.n_peers = 1;
+	f->a.shards = &f->shard;
+	f->a.n_shards = 1;
+	f->shard.a = &f->a;
 	f->a.instance = 1;
 	f->a.budget.limit = 1 << 30;
-	f->a.loop = loop_new(&e);
-	f->a.scratch = malloc(SCRATCH);
+	f->shard.loop = loop_new(&e);
+	f->shard.scratch = malloc(SCRATCH);
 	f->a.outbox = outbox_method();
 	/* What is tested lies above TLS: no certificates. */
 	f->ctx = SSL_CTX_new(TLS_method());
 	SSL_CTX_set_max_proto_version(f->ctx, TLS1_2_VERSION);
 	*state = f;
-	return f->a.loop && SSL_CTX_set_cipher_list(f->ctx, "aNULL:@SECLEVEL=0") ? 0 : -1;
+	return f->shard.loop && SSL_CTX_set_cipher_list(f->ctx, "aNULL:@SECLEVEL=0") ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	while (f->a.streams)
-		stream_destroy(f->a.streams);
+	while (f->shard.streams)
+		stream_destroy(f->shard.streams);
 	while (f->n--) {
 		close(SSL_get_fd(f->peer[f->n]));
 		SSL_free(f->peer[f->n]);
 	}
-	loop_free(f->a.loop);
+	loop_free(f->shard.loop);
 	SSL_CTX_free(f->ctx);
-	free(f->a.scratch);
+	free(f->shard.scratch);
 	BIO_meth_free(f->a.outbox);
-	chunks_free(&f->a.chunks);
+	chunks_free(&f->shard.chunks);
 	free(f);
 	return 0;
 }
@@ -108,10 +112,10 @@ static struct stream *new_streams(struct fixture *f, unsigned n)
 {
 	while (n--)
 		hand_over(f);
-	loop_post(f->a.loop, stop, f->a.loop);
-	assert_int_equal(loop_run(f->a.loop), 0);
-	assert_non_null(f->a.streams);
-	return f->a.streams;
+	loop_post(f->shard.loop, stop, f->shard.loop);
+	assert_int_equal(loop_run(f->shard.loop), 0);
+	assert_non_null(f->shard.streams);
+	return f->shard.streams;
 }
 
 /* The peer has said something. */
@@ -144,20 +148,20 @@ static void an_idle_stream_retires_after_an_hour(void **state)
 	struct stream *s = new_streams(f, 1);
 
 	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
-	assert_int_equal(f->a.pools[0].idle, 1);
+	assert_int_equal(f->shard.pools[0].idle, 1);
 	stream_tick(s, s->born_ns + STREAM_AGE_NS);
 	assert_int_equal(s->state, STREAM_IDLE);
 	stream_tick(s, s->born_ns + STREAM_AGE_NS + 1);
 	assert_int_equal(s->state, STREAM_CLOSING);
-	assert_int_equal(f->a.pools[0].idle, 0);
-	assert_null(stream_take(&f->a, 0));
+	assert_int_equal(f->shard.pools[0].idle, 0);
+	assert_null(stream_take(&f->shard, 0));
 	assert_int_equal(told(f->peer[0]), 0);
 	/* The peer closes, too: it is gone, and another one was asked for. */
 	SSL_shutdown(f->peer[0]);
 	shutdown(SSL_get_fd(f->peer[0]), SHUT_WR);
 	hear(s);
 	assert_true(s->dead);
-	assert_int_equal(f->a.pools[0].streams, 0);
+	assert_int_equal(f->shard.pools[0].streams, 0);
 	assert_true(f->asked > 0);
 }
 
@@ -178,29 +182,29 @@ static void a_stream_retires_only_behind_its_flow(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 1);
 
-	assert_ptr_equal(stream_take(&f->a, 0), s);
+	assert_ptr_equal(stream_take(&f->shard, 0), s);
 	stream_tick(s, s->born_ns + 10 * STREAM_AGE_NS);
 	assert_int_equal(s->state, STREAM_BUSY);
 	s->born_ns = clock_ns() - STREAM_AGE_NS - 1;
 	stream_free_for_next(s);
 	assert_int_equal(s->state, STREAM_CLOSING);
-	assert_int_equal(f->a.pools[0].idle, 0);
+	assert_int_equal(f->shard.pools[0].idle, 0);
 }
 
 static void the_stream_that_has_served_most_serves_next(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *one = new_streams(f, 2), *other = one->next, *s = stream_take(&f->a, 0);
+	struct stream *one = new_streams(f, 2), *other = one->next, *s = stream_take(&f->shard, 0);
 	uint32_t flow = s->flow;
 
 	assert_true(s == one || s == other);
 	assert_int_equal(s->generation, 1);
 	stream_free_for_next(s);
-	assert_ptr_equal(stream_take(&f->a, 0), s);
+	assert_ptr_equal(stream_take(&f->shard, 0), s);
 	assert_int_equal(s->generation, 2);
 	assert_int_equal(s->flow, flow + 1);
-	assert_ptr_equal(stream_take(&f->a, 0), s == one ? other : one);
-	assert_null(stream_take(&f->a, 0));
+	assert_ptr_equal(stream_take(&f->shard, 0), s == one ? other : one);
+	assert_null(stream_take(&f->shard, 0));
 }
 
 static void last_words_arrive_before_the_end(void **state)
@@ -210,13 +214,13 @@ static void last_words_arrive_before_the_end(void **state)
 	struct stream *s = new_streams(f, 1);
 
 	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
-	stream_take(&f->a, 0);
+	stream_take(&f->shard, 0);
 	stream_send(s, RECORD_RESET, zeros, sizeof(zeros));
 	stream_close_soon(s);
 	stream_send(s, RECORD_FIN, NULL, 0); /* too late: it is not said */
 	assert_int_equal(told(f->peer[0]), RECORD_RESET);
 	assert_int_equal(told(f->peer[0]), 0);
-	assert_null(stream_take(&f->a, 0));
+	assert_null(stream_take(&f->shard, 0));
 }
 
 static void a_record_before_hello_breaks_the_stream(void **state)
