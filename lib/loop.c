@@ -41,6 +41,7 @@ struct loop {
 	struct loop_timer *timers; /* soonest first */
 	uint64_t now_ns;	   /* when the turn began */
 	_Atomic bool stop;
+	_Atomic bool asleep;  /* or about to be: who posts must wake it */
 	struct loop_io wake;  /* eventfd: something was posted, or stop */
 	pthread_mutex_t lock; /* of the posted list */
 	struct posted *posted, **posted_end;
@@ -49,13 +50,17 @@ struct loop {
 	void *signal_ctx;
 };
 
+/* It has woken the loop, which is all. Watched for edges, it need not be read. */
 static void wake_ready(void *ctx, uint32_t events)
 {
-	struct loop *l = ctx;
-	uint64_t n;
+}
 
-	if (read(l->wake.fd, &n, sizeof(n)) < 0)
-		return; /* EAGAIN: somebody else's wake-up */
+static void wake(struct loop *l)
+{
+	uint64_t one = 1;
+
+	if (write(l->wake.fd, &one, sizeof(one)) < 0)
+		return; /* EAGAIN: it is awake already */
 }
 
 /*
@@ -74,7 +79,7 @@ struct loop *loop_new(struct err *e)
 	pthread_mutex_init(&l->lock, NULL);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->wake = (struct loop_io){eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), wake_ready, l};
-	if (l->epoll_fd < 0 || l->wake.fd < 0 || loop_add(l, &l->wake, EPOLLIN) < 0) {
+	if (l->epoll_fd < 0 || l->wake.fd < 0 || loop_add(l, &l->wake, EPOLLIN | EPOLLET) < 0) {
 		err_set(e, errno, "event loop: %s", strerror(errno));
 		loop_free(l);
 		return NULL;
@@ -168,13 +173,13 @@ void loop_timer_stop(struct loop *l, struct loop_timer *t)
 }
 
 /*
- * Has the loop's own thread call @fn(@arg) soon. Any thread may call this.
+ * Has the loop's own thread call @fn(@arg) soon. Any thread may call this;
+ * only while the loop sleeps does it cost a system call.
  * Calls are made in the order in which they were posted. Returns 0 or -ENOMEM.
  */
 int loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 {
 	struct posted *p = malloc(sizeof(*p));
-	uint64_t one = 1;
 
 	if (!p)
 		return -ENOMEM;
@@ -183,7 +188,9 @@ int loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 	*l->posted_end = p;
 	l->posted_end = &p->next;
 	pthread_mutex_unlock(&l->lock);
-	return write(l->wake.fd, &one, sizeof(one)) < 0 && errno != EAGAIN ? -errno : 0;
+	if (atomic_exchange(&l->asleep, false))
+		wake(l);
+	return 0;
 }
 
 static void signal_ready(void *ctx, uint32_t events)
@@ -216,6 +223,16 @@ int loop_on_signals(struct loop *l, const int *signals, void (*fn)(void *ctx, in
 	if (l->signals.fd < 0 || loop_add(l, &l->signals, EPOLLIN) < 0)
 		return err_set(e, errno, "signalfd: %s", strerror(errno));
 	return 0;
+}
+
+static bool has_posted(struct loop *l)
+{
+	bool has;
+
+	pthread_mutex_lock(&l->lock);
+	has = l->posted;
+	pthread_mutex_unlock(&l->lock);
+	return has;
 }
 
 static void run_posted(struct loop *l)
@@ -270,7 +287,11 @@ int loop_run(struct loop *l)
 	struct loop_io *io;
 
 	while (!atomic_load(&l->stop)) {
-		l->n_events = epoll_wait(l->epoll_fd, l->events, EVENTS_MAX, timeout_ms(l));
+		/* In this order: what is posted between the two wakes it. */
+		atomic_store(&l->asleep, true);
+		l->n_events = epoll_wait(l->epoll_fd, l->events, EVENTS_MAX,
+					 has_posted(l) ? 0 : timeout_ms(l));
+		atomic_store(&l->asleep, false);
 		if (l->n_events < 0 && errno != EINTR)
 			return -errno;
 		l->now_ns = clock_ns();
@@ -289,11 +310,8 @@ int loop_run(struct loop *l)
 /* Ends loop_run() after its turn. Any thread may call this, a signal's callback too. */
 void loop_stop(struct loop *l)
 {
-	uint64_t one = 1;
-
 	atomic_store(&l->stop, true);
-	if (write(l->wake.fd, &one, sizeof(one)) < 0)
-		return; /* EAGAIN: it is awake already */
+	wake(l);
 }
 
 /* Whether loop_stop() was called. Any thread may ask. */
