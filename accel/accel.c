@@ -161,6 +161,16 @@ static uint64_t memory_default(void)
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 32;
 }
 
+/* A silent host is given up after twice the outage. */
+static struct keepalive keepalive_of(uint64_t outage_ns)
+{
+	int idle_s = (int)(outage_ns / NS_PER_S);
+
+	return (struct keepalive){.idle_s = idle_s ? idle_s : 1,
+				  .interval_s = idle_s >= 3 ? idle_s / 3 : 1,
+				  .probes = 3};
+}
+
 /*
  * Makes an instance and its thread, which takes what it needs of the
  * privileges that the caller still has, drops the rest and waits for
@@ -183,6 +193,7 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 				  .without = conf->without,
 				  .acceptable = relay_acceptable,
 				  .added = tap_added,
+				  .keepalive = keepalive_of(conf->outage_ns),
 				  .congestion = "cubic"};
 	a->shards = calloc(1, sizeof(*a->shards));
 	a->n_shards = a->shards ? 1 : 0;

@@ -70,6 +70,7 @@ struct relay {
 	struct loop_io io;     /* socket to the host; fd -1: none yet */
 	bool prepared;	       /* the stack was told to expect its SYN */
 	bool readable;	       /* the socket may have more */
+	bool urgent;	       /* urgent data have come: reading stops at them */
 	bool pending;	       /* on the list of those whose turn was cut short */
 	bool waiting;	       /* for a stream; counted in its peer's pool */
 	bool shut;	       /* FIN to the host was sent */
@@ -107,6 +108,7 @@ struct stream {
 	bool we_open;	/* flows are opened on it by us; else by the peer */
 	bool heard;	/* its HELLO has come, or is not awaited */
 	bool pending;	/* on the list of those whose turn was cut short */
+	bool said;	/* on the list of those on which something was said in this turn */
 	bool retired;	/* not for another flow */
 	bool sent_last; /* while closing: everything was written, shut down */
 	bool dead;	/* to be freed at the end of the turn */
@@ -118,15 +120,16 @@ struct stream {
 	struct record_reader reader;
 	struct chunk *out; /* records to be sealed and sent; NULL: none */
 	uint64_t born_ns, closing_ns;
-	uint64_t flows;		   /* it has served */
-	struct credit_meter meter; /* of what is sent for its flow */
-	uint32_t unsent_limit;	   /* TCP_NOTSENT_LOWAT, as it is set */
-	uint64_t wrote;		   /* bytes, before TLS */
-	uint64_t wrote_before;	   /* at the last look of share.c */
-	uint64_t paced;		   /* bytes a second; 0: as fast as it goes */
-	bool active;		   /* it wrote between the last two looks */
-	uint32_t instance;	   /* of the peer's process; 0: not known yet */
-	struct stream *prev, *next, *next_pending;
+	uint64_t flows;		    /* it has served */
+	struct credit_meter meter;  /* of what is sent for its flow */
+	uint32_t unsent_limit;	    /* TCP_NOTSENT_LOWAT, as it is set */
+	uint64_t wrote;		    /* bytes, before TLS */
+	uint64_t wrote_before;	    /* at the last look of share.c */
+	uint64_t paced;		    /* bytes a second; 0: as fast as it goes */
+	bool active;		    /* it wrote between the last two looks */
+	uint32_t instance;	    /* of the peer's process; 0: not known yet */
+	uint64_t rtt_ns, rtt_at_ns; /* smoothed round trip, and when the kernel said so */
+	struct stream *prev, *next, *next_pending, *next_said;
 };
 
 /* A shard's streams to a peer. */
@@ -166,7 +169,8 @@ struct shard {
 	struct pool pools[ACCEL_PEERS_MAX];
 	struct relay *pending_relays;
 	struct stream *pending_streams;
-	bool pending_posted;
+	struct stream *said; /* streams on which something was said in this turn */
+	bool some_ended;     /* flows or streams, in this turn */
 	struct loop_timer tick;
 	uint64_t moved;	    /* bytes, to and from hosts */
 	uint64_t ticked;    /* …by the last tick */
@@ -290,6 +294,9 @@ void pump_open_window(struct relay *r);
 /* stream.c */
 struct stream *stream_take(struct shard *sh, unsigned peer);
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
+uint8_t *stream_room(struct stream *s);
+void stream_said(struct stream *s, uint32_t len);
+bool stream_takes_more(struct stream *s);
 bool stream_flush(struct stream *s);
 bool stream_is_flushed(const struct stream *s);
 void stream_free_for_next(struct stream *s);
@@ -297,7 +304,7 @@ void stream_close_soon(struct stream *s);
 void stream_break(struct stream *s, const char *why);
 void stream_tick(struct stream *s, uint64_t now);
 void stream_read(struct stream *s);
-uint64_t stream_rtt_ns(const struct stream *s);
+uint64_t stream_rtt_ns(struct stream *s);
 void stream_refill(struct shard *sh, unsigned peer);
 void stream_destroy(struct stream *s);
 

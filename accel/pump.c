@@ -6,7 +6,7 @@
  *	host ─▶ stack ─▶ socket ─ recv ─▶ stream's buffer ─ TLS ─▶ peer
  *	host ◀─ stack ◀─ socket ◀─ send ── (queue) ◀── TLS ──────── peer
  *
- * Outwards, the socket is read only when the stream's buffer is empty and the
+ * Outwards, the socket is read only when the stream's buffer has room and the
  * peer has given credit, so what a slow path or a slow host does not take
  * stays with the sender's host, by TCP's own window.
  *
@@ -19,20 +19,25 @@
  * The host's FIN does not end reading, the stack has not got it: its place in
  * sequence space is known (struct flow.fin_seq), and when all bytes before it
  * were read, the direction has ended. The other way, the socket is shut down
- * when FIN has come and the queue is empty; the stack leaves FIN_WAIT1,
- * CLOSING or LAST_ACK when the host has acknowledged all.
+ * when FIN has come and the queue is empty; nothing is left of what the stack
+ * has to send when the host has acknowledged all.
  *
  * Sockets are watched for edges, so nothing is told to epoll while data flow.
+ * One that gave less than was asked for is empty: more makes an edge. But at
+ * urgent data reading stops, whatever is behind it, so then it is read until
+ * it says that it is empty.
  */
 #include "accel/internal.h"
 
 #include "lib/log.h"
 #include "lib/sock.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,22 +53,14 @@ static void later(struct relay *r)
 	r->pending = true;
 	r->next_pending = r->shard->pending_relays;
 	r->shard->pending_relays = r;
-	shard_later(r->shard);
 }
 
 /* Gives a relay its socket to the host. */
 void pump_attach(struct relay *r, int fd)
 {
-	uint64_t idle_s = r->a->conf.outage_ns / NS_PER_S;
-
 	r->io = (struct loop_io){fd, pump_socket_ready, r};
 	r->readable = true;
-	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(idle_s ? idle_s : 1));
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(idle_s >= 3 ? idle_s / 3 : 1));
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
-	sock_set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-	loop_add(r->shard->loop, &r->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	loop_add(r->shard->loop, &r->io, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 
 /* Takes the socket away from a relay. @abort: with RST to the host */
@@ -93,38 +90,34 @@ static bool at_fin(const struct relay *r)
 	return atomic_load(&f->fin) != FLOW_FIN_NONE && f->fin_seq - f->first == r->got;
 }
 
-/* Reads once from the host for the stream, which has nothing to write. */
+/* Reads once from the host for the stream, which has little to write. */
 static void pump_once(struct relay *r)
 {
 	struct stream *s = r->stream;
 	struct record rec = {.type = RECORD_DATA, .flow = s->flow, .generation = s->generation};
 	size_t want = r->credit < RECORD_DATA_MAX ? (size_t)r->credit : RECORD_DATA_MAX;
-	struct chunk *c = chunk_take(&r->shard->chunks);
+	uint8_t *at = stream_room(s);
 	ssize_t n;
 
-	if (!c) {
-		stream_break(s, "memory is short");
+	if (!at)
 		return;
-	}
-	n = recv(r->io.fd, c->bytes + RECORD_HDR_LEN, want, MSG_DONTWAIT);
+	n = recv(r->io.fd, at + RECORD_HDR_LEN, want, MSG_DONTWAIT);
+	r->readable = n == (ssize_t)want || (n > 0 && r->urgent);
 	if (n <= 0) {
-		chunk_give(&r->shard->chunks, c);
-		r->readable = false;
+		stream_said(s, 0);
 		/* 0: the stack has got the FIN that we released. */
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			relay_event(r, LIFE_EV_host_reset);
 		return;
 	}
 	rec.len = (uint32_t)n;
-	record_store(c->bytes, &rec);
-	c->len = RECORD_HDR_LEN + (uint32_t)n;
-	s->out = c;
+	record_store(at, &rec);
+	stream_said(s, RECORD_HDR_LEN + (uint32_t)n);
 	r->shard->moved += (uint64_t)n;
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	r->credit -= (uint64_t)n;
 	atomic_fetch_add_explicit(&r->a->counts.bytes_out, (uint64_t)n, memory_order_relaxed);
-	stream_flush(s);
 }
 
 /* Moves what the host has sent to the stream, as far as that takes it. */
@@ -137,9 +130,8 @@ void pump_out(struct relay *r)
 			relay_event(r, LIFE_EV_host_eof);
 			return;
 		}
-		/* What was said before goes first; if it cannot, the stream tells when. */
-		if (!r->readable || !r->credit || !stream_flush(r->stream) ||
-		    !stream_is_flushed(r->stream))
+		/* If what was said before cannot go first, the stream tells when. */
+		if (!r->readable || !r->credit || !stream_takes_more(r->stream))
 			return;
 		if (turn == TURNS_MAX) {
 			later(r);
@@ -284,17 +276,14 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 	return (size_t)n == len || enqueue(r, bytes + n, len - (size_t)n);
 }
 
-/* Whether the host has acknowledged our FIN: the stack's state tells. */
+/* Whether the host has acknowledged our FIN: then nothing is left of what the stack has to send,
+ * where it counts as a byte. */
 void pump_check_acked(struct relay *r)
 {
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
+	int left;
 
-	if (!r->shut || r->life.host_acked || !attached(r) ||
-	    getsockopt(r->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
-		return;
-	if (info.tcpi_state == TCP_FIN_WAIT2 || info.tcpi_state == TCP_TIME_WAIT ||
-	    info.tcpi_state == TCP_CLOSE)
+	if (r->shut && !r->life.host_acked && attached(r) && !ioctl(r->io.fd, SIOCOUTQ, &left) &&
+	    !left)
 		relay_event(r, LIFE_EV_host_acked);
 }
 
@@ -347,7 +336,7 @@ void pump_socket_ready(void *ctx, uint32_t events)
 
 	shard_gather(r->shard);
 	rcu_read_lock();
-	if (events & (EPOLLERR | EPOLLHUP) || r->life.phase == LIFE_CONNECTING)
+	if (events & EPOLLERR)
 		getsockopt(r->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (r->life.phase == LIFE_CONNECTING) {
 		if (error || events & EPOLLOUT)
@@ -355,13 +344,11 @@ void pump_socket_ready(void *ctx, uint32_t events)
 	} else if (error) {
 		relay_event(r, LIFE_EV_host_reset);
 	} else {
-		if (events & (EPOLLIN | EPOLLRDHUP))
-			r->readable = true;
+		r->readable |= events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI);
+		r->urgent |= events & EPOLLPRI;
 		pump_flush(r);
 		pump_check_acked(r);
 		pump_out(r);
-		if (r->stream && !r->ended)
-			stream_flush(r->stream);
 	}
 	rcu_read_unlock();
 }

@@ -183,8 +183,6 @@ static void leave_stream(struct relay *r, unsigned actions)
 		stream_close_soon(s);
 	else if (actions & LIFE_FREE_STREAM)
 		stream_free_for_next(s);
-	else
-		stream_flush(s);
 }
 
 /* The stack need not expect the flow's SYN any more. */
@@ -313,6 +311,8 @@ void relay_free_ended(struct shard *sh)
 
 	for (r = sh->relays; r; r = next) {
 		next = r->next;
+		if (r->ended && r->pending)
+			sh->some_ended = true; /* later: it is on a list */
 		if (!r->ended || r->pending)
 			continue;
 		if (r->prev)
@@ -378,7 +378,6 @@ void relay_open(struct relay *r, struct stream *s)
 	o.credit = r->window;
 	open_store(payload, &o);
 	stream_send(s, RECORD_OPEN, payload, sizeof(payload));
-	stream_flush(s);
 	atomic_fetch_add(&r->a->counts.opened, 1);
 }
 
@@ -604,18 +603,16 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 	stream_free_for_next(s);
 }
 
-static void accepted(struct accel *a, struct tap *t, int fd)
+static void accepted(struct accel *a, struct tap *t, int fd, const struct sockaddr_storage *client)
 {
-	struct sockaddr_storage client = {0}, server = {0};
-	socklen_t len = sizeof(client);
+	struct sockaddr_storage server = {0};
+	socklen_t len = sizeof(server);
 	struct flow_key key = {.vid = t->vid, .tag = (uint16_t)t->tag};
 	struct flow *f;
 
-	getpeername(fd, (struct sockaddr *)&client, &len);
-	len = sizeof(server);
 	getsockname(fd, (struct sockaddr *)&server, &len);
-	if (client.ss_family == AF_INET) {
-		const struct sockaddr_in *c = (void *)&client, *s = (void *)&server;
+	if (client->ss_family == AF_INET) {
+		const struct sockaddr_in *c = (const void *)client, *s = (void *)&server;
 
 		key.local[10] = key.local[11] = key.remote[10] = key.remote[11] = 0xff;
 		memcpy(key.local + 12, &c->sin_addr, 4);
@@ -623,7 +620,7 @@ static void accepted(struct accel *a, struct tap *t, int fd)
 		key.local_port = ntohs(c->sin_port);
 		key.remote_port = ntohs(s->sin_port);
 	} else {
-		const struct sockaddr_in6 *c = (void *)&client, *s = (void *)&server;
+		const struct sockaddr_in6 *c = (const void *)client, *s = (void *)&server;
 
 		memcpy(key.local, &c->sin6_addr, 16);
 		memcpy(key.remote, &s->sin6_addr, 16);
@@ -632,7 +629,6 @@ static void accepted(struct accel *a, struct tap *t, int fd)
 	}
 	f = flow_find(&a->flows, &key);
 	if (f && f->relay && f->relay->life.phase == LIFE_ACCEPTING && f->relay->io.fd < 0) {
-		stack_prepare_socket(&a->stack, fd);
 		pump_attach(f->relay, fd);
 		relay_event(f->relay, LIFE_EV_accepted);
 		return;
@@ -647,17 +643,20 @@ void relay_acceptable(void *ctx, uint32_t events)
 	struct tap_listener *l = ctx;
 	struct tap *t = l->tap;
 	struct accel *a = caa_container_of(t->stack, struct accel, stack);
+	struct sockaddr_storage client = {0};
+	socklen_t len = sizeof(client);
 	int fd;
 
 	rcu_read_lock();
 	/* A listener made on demand may go with the flow that it was made for. */
-	while (l->io.fd >= 0 &&
-	       (fd = accept4(l->io.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
+	while (l->io.fd >= 0 && (fd = accept4(l->io.fd, (struct sockaddr *)&client, &len,
+					      SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
 		bool last = l->users == 1;
 
-		accepted(a, t, fd);
+		accepted(a, t, fd, &client);
 		if (last)
 			break;
+		len = sizeof(client);
 	}
 	rcu_read_unlock();
 }

@@ -6,45 +6,82 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Turns that were cut short go on, and what has ended is freed. */
-static void run_pending(void *arg)
+static void pump_pending(struct shard *sh)
 {
-	struct shard *sh = arg;
-	struct relay *r = sh->pending_relays, *next_r;
-	struct stream *s = sh->pending_streams, *next_s;
+	struct relay *r = sh->pending_relays, *next;
 
-	sh->pending_posted = false;
 	sh->pending_relays = NULL;
-	sh->pending_streams = NULL;
-	rcu_read_lock();
-	for (; r; r = next_r) {
-		next_r = r->next_pending;
+	for (; r; r = next) {
+		next = r->next_pending;
 		r->pending = false;
 		if (!r->ended)
 			pump_out(r);
 	}
-	for (; s; s = next_s) {
-		next_s = s->next_pending;
+}
+
+static void read_pending(struct shard *sh)
+{
+	struct stream *s = sh->pending_streams, *next;
+
+	sh->pending_streams = NULL;
+	for (; s; s = next) {
+		next = s->next_pending;
 		s->pending = false;
 		if (!s->dead)
 			stream_read(s);
+	}
+}
+
+static void flush_said(struct shard *sh)
+{
+	struct stream *s;
+
+	while ((s = sh->said)) {
+		sh->said = s->next_said;
+		s->said = false;
 		if (!s->dead)
 			stream_flush(s);
 	}
-	rcu_read_unlock();
-	for (s = sh->streams; s; s = next_s) {
-		next_s = s->next;
-		if (s->dead && !s->pending)
+}
+
+static void free_ended(struct shard *sh)
+{
+	struct stream *s, *next;
+
+	for (s = sh->streams; s; s = next) {
+		next = s->next;
+		if (s->dead && s->pending)
+			sh->some_ended = true; /* later: it is on a list */
+		else if (s->dead)
 			stream_destroy(s);
 	}
 	relay_free_ended(sh);
 }
 
-/* Has the lists of pending and ended things looked through at the end of this turn. */
+/* Turns that were cut short go on, what was said is written, and what has ended is freed. Returns
+ * whether there is more to do. */
+static bool end_turn(void *ctx)
+{
+	struct shard *sh = ctx;
+
+	if (sh->pending_relays || sh->pending_streams || sh->said) {
+		rcu_read_lock();
+		pump_pending(sh);
+		read_pending(sh);
+		flush_said(sh);
+		rcu_read_unlock();
+	}
+	if (sh->some_ended) {
+		sh->some_ended = false;
+		free_ended(sh);
+	}
+	return sh->pending_relays || sh->pending_streams || sh->some_ended;
+}
+
+/* Has what has ended freed at the end of this turn. */
 void shard_later(struct shard *sh)
 {
-	if (!sh->pending_posted && !loop_post(sh->loop, run_pending, sh))
-		sh->pending_posted = true;
+	sh->some_ended = true;
 }
 
 /*
@@ -97,6 +134,7 @@ int shard_init(struct shard *sh, struct accel *a, struct err *e)
 	sh->scratch = malloc(SCRATCH);
 	if (!sh->scratch)
 		return err_set(e, ENOMEM, "out of memory");
+	loop_on_turn_end(sh->loop, end_turn, sh);
 	sh->tick = (struct loop_timer){.expired = tick, .ctx = sh};
 	loop_timer_start(sh->loop, &sh->tick, TICK_NS, TICK_NS);
 	return 0;

@@ -87,22 +87,43 @@ static const struct {
 	{"ipv6/conf/default/disable_ipv6", "0"},
 };
 
-static void apply_settings(void)
+/* Returns whether it could be set. */
+static bool apply(const char *setting, const char *value)
 {
 	char path[96];
-	unsigned i, failed = 0;
+	bool done;
 	int fd;
 
-	for (i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-		snprintf(path, sizeof(path), "/proc/sys/net/%s", settings[i].path);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, settings[i].value, strlen(settings[i].value)) < 0) {
-			failed++;
-			log_debug("accel: %s: %s", path, strerror(errno));
-		}
-		if (fd >= 0)
-			close(fd);
-	}
+	snprintf(path, sizeof(path), "/proc/sys/net/%s", setting);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	done = fd >= 0 && write(fd, value, strlen(value)) >= 0;
+	if (!done)
+		log_debug("accel: %s: %s", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* How a silent host is asked whether it is there, for all sockets at once. */
+static bool apply_keepalive(const struct keepalive *k)
+{
+	char idle[16], interval[16], probes[16];
+
+	snprintf(idle, sizeof(idle), "%d", k->idle_s);
+	snprintf(interval, sizeof(interval), "%d", k->interval_s);
+	snprintf(probes, sizeof(probes), "%d", k->probes);
+	return apply("ipv4/tcp_keepalive_time", idle) &&
+	       apply("ipv4/tcp_keepalive_intvl", interval) &&
+	       apply("ipv4/tcp_keepalive_probes", probes);
+}
+
+static void apply_settings(struct stack *s)
+{
+	unsigned i, failed = 0;
+
+	for (i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		failed += !apply(settings[i].path, settings[i].value);
+	s->keepalive_is_default = apply_keepalive(&s->keepalive);
 	if (failed == i)
 		log_warning(
 			"accel: /proc/sys/net cannot be written; if connections are not made, look at "
@@ -224,7 +245,7 @@ static int set_up_tap(struct tap *t, struct err *e)
 	return ret;
 }
 
-static int set_up_namespace(struct err *e)
+static int set_up_namespace(struct stack *stack, struct err *e)
 {
 	struct nl_sock *s;
 	int ret;
@@ -232,7 +253,7 @@ static int set_up_namespace(struct err *e)
 	if (unshare(CLONE_NEWNET))
 		return err_set(e, errno, "network namespace: %s%s", strerror(errno),
 			       errno == EPERM ? "; accel needs CAP_SYS_ADMIN to begin with" : "");
-	apply_settings();
+	apply_settings(stack);
 	ret = link_set_up("lo", true, e);
 	if (ret)
 		return ret;
@@ -250,13 +271,20 @@ static int set_up_namespace(struct err *e)
 
 /* ---- sockets ---- */
 
-/* What every socket to a host is set up with. */
-void stack_prepare_socket(const struct stack *s, int fd)
+/* What every socket to a host is set up with. One that a listener accepts has it from there. */
+static void prepare_socket(const struct stack *s, int fd)
 {
 	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (*s->congestion)
 		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, s->congestion,
 			   (socklen_t)strlen(s->congestion));
+	sock_set(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	if (s->keepalive_is_default)
+		return;
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, s->keepalive.idle_s);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, s->keepalive.interval_s);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPCNT, s->keepalive.probes);
 }
 
 static int new_socket(const struct stack *s, int family, const char *device, struct err *e)
@@ -275,7 +303,7 @@ static int new_socket(const struct stack *s, int family, const char *device, str
 		close(fd);
 		return -EPERM;
 	}
-	stack_prepare_socket(s, fd);
+	prepare_socket(s, fd);
 	return fd;
 }
 
@@ -353,7 +381,9 @@ int stack_connect(struct stack *s, const struct flow *f, uint8_t tos)
 	fd = new_socket(s, family, f->tap->name, &e);
 	if (fd < 0)
 		return fd;
-	if (family == AF_INET)
+	if (!tos)
+		; /* as it is */
+	else if (family == AF_INET)
 		sock_set(fd, IPPROTO_IP, IP_TOS, tos);
 	else
 		sock_set(fd, IPPROTO_IPV6, IPV6_TCLASS, tos);
@@ -462,7 +492,7 @@ bool stack_write(struct tap *t, unsigned worker, const struct frame *f)
 int stack_open(struct stack *s, struct err *e)
 {
 	unsigned i;
-	int ret = set_up_namespace(e);
+	int ret = set_up_namespace(s, e);
 
 	s->map = s->program = s->link = -1;
 	s->vnet = !(s->without & STACK_WITHOUT_VNET);

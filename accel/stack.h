@@ -49,6 +49,11 @@ struct tap {
 
 struct steer_ops;
 
+/* How a host that is silent is asked whether it is there. */
+struct keepalive {
+	int idle_s, interval_s, probes;
+};
+
 struct stack {
 	unsigned n_workers;
 	unsigned without;
@@ -61,7 +66,9 @@ struct stack {
 	void (*acceptable)(void *listener, uint32_t events); /* a listener has a socket */
 	void (*added)(struct tap *t); /* its queues may be read from now on */
 	struct loop *loop;
-	char congestion[16]; /* of the sockets to hosts; "": the kernel's default */
+	struct keepalive keepalive;
+	bool keepalive_is_default; /* the namespace is set so */
+	char congestion[16];	   /* of the sockets to hosts; "": the kernel's default */
 };
 
 /* How segments to any address and port come to a listener. */
@@ -87,7 +94,6 @@ int stack_connect(struct stack *s, const struct flow *f, uint8_t tos);
 int stack_listen(struct tap *t, struct tap_listener *l, const struct sockaddr *at, socklen_t len,
 		 struct err *e);
 void stack_unlisten(struct tap_listener *l);
-void stack_prepare_socket(const struct stack *s, int fd);
 bool stack_write(struct tap *t, unsigned worker, const struct frame *f);
 
 #endif

@@ -36,7 +36,9 @@
 #include <unistd.h>
 
 #define STREAM_BUFFER  CREDIT_MAX /* more than credit allows is never on the way */
+#define OUT_SMALL      4096	  /* bytes that wait for what is said after them in the same turn */
 #define REFILL_WAIT_NS (5 * NS_PER_S)
+#define RTT_FRESH_NS   (40 * NS_PER_MS)
 
 /* TCP itself gives up after so many outages: where the sealed transport passes and TCP does not. */
 #define KERNEL_PATIENCE 3
@@ -231,7 +233,49 @@ bool stream_flush(struct stream *s)
 	return true;
 }
 
-/* Says something on a stream; it is written by the next stream_flush(). */
+/*
+ * Room in a stream's buffer for the longest record. NULL: the stream is lost.
+ * What is put there is said by stream_said().
+ */
+uint8_t *stream_room(struct stream *s)
+{
+	if (!s->out)
+		s->out = chunk_take(&s->shard->chunks);
+	if (s->out)
+		return s->out->bytes + s->out->len;
+	stream_break(s, "memory is short");
+	return NULL;
+}
+
+/* So many bytes more are in a stream's buffer, or none after all. They are written at the end of
+ * the turn, so that what is said in a turn leaves together, or by stream_flush(). */
+void stream_said(struct stream *s, uint32_t len)
+{
+	s->out->len += len;
+	if (!s->out->len) {
+		chunk_give(&s->shard->chunks, s->out);
+		s->out = NULL;
+	} else if (!s->said) {
+		s->said = true;
+		s->next_said = s->shard->said;
+		s->shard->said = s;
+	}
+}
+
+/*
+ * Whether a stream's buffer has room for the longest record. What is in it is
+ * written first, unless that is so little that it had better go with the record.
+ */
+bool stream_takes_more(struct stream *s)
+{
+	bool little = !s->out || (s->out->len <= OUT_SMALL && !s->out->pos);
+
+	if (little && !BIO_wpending(SSL_get_wbio(s->ssl)))
+		return !s->dead;
+	return stream_flush(s) && stream_is_flushed(s);
+}
+
+/* Says something on a stream; it is written at the end of the turn, or by stream_flush(). */
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len)
 {
 	bool of_flow = type != RECORD_HELLO && type != RECORD_TUPLES && type != RECORD_TUPLES_END;
@@ -251,7 +295,7 @@ void stream_send(struct stream *s, enum record_type type, const void *payload, u
 	record_store(s->out->bytes + s->out->len, &r);
 	if (len)
 		memcpy(s->out->bytes + s->out->len + RECORD_HDR_LEN, payload, len);
-	s->out->len += RECORD_HDR_LEN + len;
+	stream_said(s, RECORD_HDR_LEN + len);
 }
 
 /* ---- reading ---- */
@@ -366,14 +410,13 @@ void stream_read(struct stream *s)
 	size_t len;
 	int ret, error;
 
+	if (s->pending)
+		return; /* its turn is over */
 	for (turn = 0; !s->dead; turn++) {
 		if (turn == STREAM_TURNS_MAX) {
-			if (!s->pending) {
-				s->pending = true;
-				s->next_pending = s->shard->pending_streams;
-				s->shard->pending_streams = s;
-			}
-			shard_later(s->shard);
+			s->pending = true;
+			s->next_pending = s->shard->pending_streams;
+			s->shard->pending_streams = s;
 			return;
 		}
 		len = fill(s, &ret);
@@ -395,11 +438,10 @@ static void ready(void *ctx, uint32_t events)
 		return;
 	shard_gather(s->shard);
 	rcu_read_lock();
-	if (events & EPOLLOUT && stream_flush(s) && s->relay && stream_is_flushed(s))
+	if (events & EPOLLOUT && !stream_is_flushed(s) && stream_flush(s) && s->relay &&
+	    stream_is_flushed(s))
 		pump_out(s->relay);
 	stream_read(s);
-	if (!s->dead)
-		stream_flush(s);
 	rcu_read_unlock();
 }
 
@@ -455,9 +497,6 @@ void stream_free_for_next(struct stream *s)
 	s->meter = (struct credit_meter){0};
 	if (s->dead)
 		return;
-	stream_flush(s);
-	if (s->dead)
-		return;
 	s->state = STREAM_IDLE;
 	if (!s->we_open)
 		return;
@@ -466,15 +505,19 @@ void stream_free_for_next(struct stream *s)
 		stream_close_soon(s);
 }
 
-/* Smoothed round trip of a stream, nanoseconds. */
-uint64_t stream_rtt_ns(const struct stream *s)
+/* Smoothed round trip of a stream, nanoseconds, of now or a little ago. */
+uint64_t stream_rtt_ns(struct stream *s)
 {
+	uint64_t now = clock_ns();
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
 
-	if (!s || getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len))
-		return 0;
-	return (uint64_t)info.tcpi_rtt * NS_PER_US;
+	if (s && now - s->rtt_at_ns > RTT_FRESH_NS &&
+	    !getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len)) {
+		s->rtt_ns = (uint64_t)info.tcpi_rtt * NS_PER_US;
+		s->rtt_at_ns = now;
+	}
+	return s ? s->rtt_ns : 0;
 }
 
 /* Has TCP hold no less than it needs to be busy, and no more, of what it has not sent yet. */

@@ -8,7 +8,8 @@
  * call: they are how threads speak to one another.
  *
  * Each turn waits in epoll until a descriptor is ready or the first timer is
- * due, calls what is ready, then posted calls, then timers. A callback may
+ * due, calls what is ready, then posted calls, then timers, and then what was
+ * asked for at the end of each turn. A callback may
  * remove any descriptor, its own and others that the same turn still holds:
  * the turn's list is searched and the removed one is skipped.
  */
@@ -45,6 +46,8 @@ struct loop {
 	struct loop_io wake;  /* eventfd: something was posted, or stop */
 	pthread_mutex_t lock; /* of the posted list */
 	struct posted *posted, **posted_end;
+	bool (*on_turn_end)(void *ctx);
+	void *turn_end_ctx;
 	struct loop_io signals;
 	void (*on_signal)(void *ctx, int signal);
 	void *signal_ctx;
@@ -281,16 +284,28 @@ static int timeout_ms(const struct loop *l)
 	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
+/*
+ * Has @fn(@ctx) called at the end of each turn, when all that was ready has been
+ * served: for what had better be done once for all of it.
+ * @fn: returns whether it has more to do, so that the next turn must not wait
+ */
+void loop_on_turn_end(struct loop *l, bool (*fn)(void *ctx), void *ctx)
+{
+	l->on_turn_end = fn;
+	l->turn_end_ctx = ctx;
+}
+
 /* Runs until loop_stop(). Returns 0, or -errno when waiting itself fails. */
 int loop_run(struct loop *l)
 {
+	bool more = false;
 	struct loop_io *io;
 
 	while (!atomic_load(&l->stop)) {
 		/* In this order: what is posted between the two wakes it. */
 		atomic_store(&l->asleep, true);
 		l->n_events = epoll_wait(l->epoll_fd, l->events, EVENTS_MAX,
-					 has_posted(l) ? 0 : timeout_ms(l));
+					 more || has_posted(l) ? 0 : timeout_ms(l));
 		atomic_store(&l->asleep, false);
 		if (l->n_events < 0 && errno != EINTR)
 			return -errno;
@@ -303,6 +318,7 @@ int loop_run(struct loop *l)
 		l->n_events = 0;
 		run_posted(l);
 		run_timers(l);
+		more = l->on_turn_end && l->on_turn_end(l->turn_end_ctx);
 	}
 	return 0;
 }

@@ -35,6 +35,7 @@ int loop_modify(struct loop *l, struct loop_io *io, uint32_t events);
 void loop_remove(struct loop *l, struct loop_io *io);
 void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_ns, uint64_t period_ns);
 void loop_timer_stop(struct loop *l, struct loop_timer *t);
+void loop_on_turn_end(struct loop *l, bool (*fn)(void *ctx), void *ctx);
 int loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 int loop_on_signals(struct loop *l, const int *signals, void (*fn)(void *ctx, int signal),
 		    void *ctx, struct err *e);
