@@ -33,13 +33,14 @@ static bool is_over(void *ctx, struct flow *f)
 {
 	const struct sweep *s = ctx;
 	uint32_t now = s->now_ms, until = atomic_load(&f->until_ms);
-	uint32_t seen = atomic_load(&f->seen_ms);
+	/* Workers see it meanwhile: it may be later than now. */
+	int32_t silent = (int32_t)(now - atomic_load(&f->seen_ms));
 
 	if (f->relay)
 		return false;
 	if (f->way == FLOW_BRIDGE)
-		return until ? now - seen > LINGER_MS && (int32_t)(now - until) > 0
-			     : now - seen > BRIDGED_IDLE_MS;
+		return until ? silent > LINGER_MS && (int32_t)(now - until) > 0
+			     : silent > BRIDGED_IDLE_MS;
 	if (!until || (int32_t)(now - until) <= 0)
 		return false;
 	if (f->way == FLOW_QUERY) { /* no peer has confirmed it */
