@@ -32,11 +32,7 @@ static void run_pending(void *arg)
 			stream_flush(s);
 	}
 	rcu_read_unlock();
-	for (s = sh->streams; s; s = next_s) {
-		next_s = s->next;
-		if (s->dead && !s->pending)
-			stream_destroy(s);
-	}
+	stream_free_dead(sh);
 	relay_free_ended(sh);
 }
 
@@ -141,8 +137,9 @@ void shard_end_all(struct shard *sh)
 		stream_destroy(sh->streams);
 	for (r = sh->relays; r; r = r->next) {
 		pump_release(r, true);
-		r->ended = true;
 		r->pending = false;
+		if (!r->ended)
+			relay_end(r);
 	}
 	relay_free_ended(sh);
 }
