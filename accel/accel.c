@@ -20,7 +20,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* Forgets entries whose time has come. */
@@ -33,13 +32,14 @@ static bool is_over(void *ctx, struct flow *f)
 {
 	const struct sweep *s = ctx;
 	uint32_t now = s->now_ms, until = atomic_load(&f->until_ms);
-	uint32_t seen = atomic_load(&f->seen_ms);
+	/* Workers see it meanwhile: it may be later than now. */
+	int32_t silent = (int32_t)(now - atomic_load(&f->seen_ms));
 
 	if (f->relay)
 		return false;
 	if (f->way == FLOW_BRIDGE)
-		return until ? now - seen > LINGER_MS && (int32_t)(now - until) > 0
-			     : now - seen > BRIDGED_IDLE_MS;
+		return until ? silent > LINGER_MS && (int32_t)(now - until) > 0
+			     : silent > BRIDGED_IDLE_MS;
 	if (!until || (int32_t)(now - until) <= 0)
 		return false;
 	if (f->way == FLOW_QUERY) { /* no peer has confirmed it */
@@ -104,33 +104,6 @@ static int set_up(struct accel *a, struct err *e)
 	return ret ? ret : a->host.drop_privileges(a->host.ctx, e);
 }
 
-/*
- * How many connections may be relayed at once: each takes a descriptor for its
- * host and one for its stream.
- */
-static unsigned relays_max(unsigned n_peers)
-{
-	const uint64_t others = 128 + 8 * STREAMS_SPARE * (uint64_t)n_peers;
-	const uint64_t want = others + 2 * RELAYS_MAX;
-	struct rlimit l;
-	uint64_t n;
-
-	if (getrlimit(RLIMIT_NOFILE, &l))
-		return RELAYS_MAX;
-	/* Programs that use select() are why it is low; this one does not. */
-	if (l.rlim_cur < want) {
-		l.rlim_cur = l.rlim_max < want ? l.rlim_max : want;
-		if (setrlimit(RLIMIT_NOFILE, &l) || getrlimit(RLIMIT_NOFILE, &l))
-			return 0;
-	}
-	n = l.rlim_cur < others ? 0 : (l.rlim_cur - others) / 2;
-	if (n < RELAYS_MAX)
-		log_info("accel: up to %llu connections at once, for want of file descriptors "
-			 "(limit %llu)",
-			 (unsigned long long)n, (unsigned long long)l.rlim_cur);
-	return n < RELAYS_MAX ? (unsigned)n : RELAYS_MAX;
-}
-
 static void *run(void *arg)
 {
 	struct shard *sh = arg;
@@ -152,13 +125,6 @@ static void *run(void *arg)
 	loop_run(sh->loop);
 	rcu_unregister_thread();
 	return NULL;
-}
-
-/* A part of the machine's memory: half of what the kernel gives all of TCP before it economises
- * (tcp_mem), which cannot be asked for in a network namespace. */
-static uint64_t memory_default(void)
-{
-	return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 32;
 }
 
 /* A silent host is given up after twice the outage. */
@@ -185,8 +151,8 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 		return NULL;
 	}
 	a->conf = *conf;
-	a->relays_max = relays_max(conf->n_peers);
-	a->budget.limit = conf->memory ? conf->memory : memory_default();
+	a->limits = limits_get(conf->n_peers);
+	a->budget.limit = conf->memory ? conf->memory : limits_memory();
 	a->host = *host;
 	sem_init(&a->ready, 0, 0);
 	a->stack = (struct stack){.n_workers = conf->n_workers,

@@ -7,9 +7,11 @@
 #include "accel/chunk.h"
 #include "accel/credit.h"
 #include "accel/crowd.h"
+#include "accel/demand.h"
 #include "accel/flow.h"
 #include "accel/journal.h"
 #include "accel/life.h"
+#include "accel/limits.h"
 #include "accel/record.h"
 #include "accel/stack.h"
 #include "lib/batch.h"
@@ -44,8 +46,8 @@
 #define STREAM_AGE_NS	(3600 * NS_PER_S)
 #define STREAM_CLOSE_NS (5 * NS_PER_S) /* for the peer to read our last words */
 #define STREAMS_SPARE	8	       /* idle ones kept for the next flows, a peer */
-#define STREAMS_MAX	1024	       /* a peer */
-#define RELAYS_MAX	16384	       /* flows relayed at once */
+#define STREAMS_IDLE	32	       /* kept of those that flows have left, a peer */
+#define STREAMS_AHEAD	256	       /* kept when flows become more, a peer */
 #define ENTRIES_MAX	262144	       /* connections remembered */
 #define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
 #define SYN_MAX		1600	       /* bytes of a SYN that is held */
@@ -94,7 +96,7 @@ struct relay {
 	struct credit_meter meter;
 	struct chunk *queue, **queue_end;
 	uint64_t queued; /* bytes */
-	struct relay *prev, *next, *next_pending;
+	struct relay *prev, *next, *next_pending, *next_ended;
 };
 
 enum stream_state { STREAM_IDLE, STREAM_BUSY, STREAM_CLOSING };
@@ -130,14 +132,19 @@ struct stream {
 	uint32_t instance;	    /* of the peer's process; 0: not known yet */
 	uint64_t rtt_ns, rtt_at_ns; /* smoothed round trip, and when the kernel said so */
 	struct stream *prev, *next, *next_pending, *next_said;
+	struct stream *next_dead;
+	struct stream *warmer, *colder; /* among a pool's idle ones */
 };
 
 /* A shard's streams to a peer. */
 struct pool {
-	unsigned streams, idle; /* idle: those that we open on */
+	unsigned open;		/* all that are not freed yet */
+	unsigned streams, idle; /* of them that we open on; idle: without a flow */
 	unsigned asked;		/* of the tunnel, not yet come */
 	uint64_t asked_ns;
 	unsigned waiting; /* flows without a stream */
+	struct demand demand;
+	struct stream *warmest, *coldest; /* of the idle ones: that was used last, and so on */
 	uint32_t next_flow;
 };
 
@@ -169,8 +176,9 @@ struct shard {
 	struct pool pools[ACCEL_PEERS_MAX];
 	struct relay *pending_relays;
 	struct stream *pending_streams;
-	struct stream *said; /* streams on which something was said in this turn */
-	bool some_ended;     /* flows or streams, in this turn */
+	struct stream *said;	    /* streams on which something was said in this turn */
+	struct relay *ended_relays; /* to be freed at the end of the turn */
+	struct stream *dead_streams;
 	struct loop_timer tick;
 	uint64_t moved;	    /* bytes, to and from hosts */
 	uint64_t ticked;    /* …by the last tick */
@@ -200,7 +208,9 @@ struct accel {
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct crowd crowd;		      /* clients here */
 	struct credit_budget budget;
-	unsigned n_relays, relays_max;
+	unsigned n_relays;
+	_Atomic unsigned n_streams;
+	struct limits limits;
 	struct peer_memory memories[ACCEL_PEERS_MAX];
 	struct loop_timer share_timer;
 	uint64_t shared_ns;
@@ -230,7 +240,6 @@ void shard_stop(struct shard *sh);
 void shard_end_all(struct shard *sh);
 void shard_release(struct shard *sh);
 void shard_gather(struct shard *sh);
-void shard_later(struct shard *sh);
 
 /* decide.c */
 bool decide_syn(const struct accel_tag *tag, const struct frame *f, const struct packet *p,
@@ -262,6 +271,7 @@ void relay_record(struct relay *r, const struct record *rec, const uint8_t *payl
 void relay_stream_lost(struct relay *r);
 void relay_tick(struct relay *r, uint64_t now);
 void relay_acceptable(void *ctx, uint32_t events);
+void relay_end(struct relay *r);
 void relay_free_ended(struct shard *sh);
 void relay_moved(struct shard *sh, unsigned tag, uint16_t vid, const uint8_t mac[6]);
 void relay_bridge(struct accel *a, struct flow *f, enum accel_reason reason);
@@ -307,6 +317,7 @@ void stream_read(struct stream *s);
 uint64_t stream_rtt_ns(struct stream *s);
 void stream_refill(struct shard *sh, unsigned peer);
 void stream_destroy(struct stream *s);
+void stream_free_dead(struct shard *sh);
 
 /* share.c */
 void share_start(struct accel *a);

@@ -228,8 +228,7 @@ static void conclude(struct relay *r, unsigned actions)
 	f->relay = NULL;
 	if (actions & LIFE_FORGET && !(actions & (LIFE_ABORT | LIFE_BRIDGE_SYN)))
 		memory_forget(a, f);
-	r->ended = true;
-	shard_later(r->shard);
+	relay_end(r);
 }
 
 /* A connection of the same tuple has been waiting for the end of this one. The peer must hear of
@@ -303,26 +302,35 @@ void relay_event(struct relay *r, enum life_event ev)
 	}
 }
 
-/* Frees what has ended. */
+/* A relay is not needed any more; it is freed at the end of the turn. */
+void relay_end(struct relay *r)
+{
+	r->ended = true;
+	r->next_ended = r->shard->ended_relays;
+	r->shard->ended_relays = r;
+}
+
+/* Frees what has ended and nobody holds. */
 void relay_free_ended(struct shard *sh)
 {
-	struct accel *a = sh->a;
-	struct relay *r, *next;
+	struct relay *r = sh->ended_relays, *next;
 
-	for (r = sh->relays; r; r = next) {
-		next = r->next;
-		if (r->ended && r->pending)
-			sh->some_ended = true; /* later: it is on a list */
-		if (!r->ended || r->pending)
+	sh->ended_relays = NULL;
+	for (; r; r = next) {
+		next = r->next_ended;
+		if (r->pending) {
+			r->next_ended = sh->ended_relays;
+			sh->ended_relays = r;
 			continue;
+		}
 		if (r->prev)
-			r->prev->next = next;
+			r->prev->next = r->next;
 		else
-			sh->relays = next;
-		if (next)
-			next->prev = r->prev;
-		a->n_relays--;
-		a->budget.granted -= r->window;
+			sh->relays = r->next;
+		if (r->next)
+			r->next->prev = r->prev;
+		sh->a->n_relays--;
+		sh->a->budget.granted -= r->window;
 		free(r);
 	}
 }
@@ -403,7 +411,7 @@ static bool begin(struct shard *sh, struct flow *f, const struct frame *syn, con
 	if (!crowd_has_room(&a->crowd, f->local_mac, f->key.local))
 		return false;
 	*reason = ACCEL_REASON_limit;
-	if (a->n_relays >= a->relays_max)
+	if (a->n_relays >= a->limits.relays)
 		return false;
 	*reason = ACCEL_REASON_stack;
 	f->peer = (unsigned)peer;
@@ -544,7 +552,7 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	if (f)
 		memory_forget(a, f);
 	*why = REFUSE_local;
-	if (a->n_relays >= a->relays_max || atomic_load(&a->flows.count) >= ENTRIES_MAX)
+	if (a->n_relays >= a->limits.relays || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	/* Workers must not see it as diverted before it is complete. */
 	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms());
@@ -591,8 +599,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 			return;
 		}
 		if (r) {
-			r->ended = true;
-			shard_later(s->shard);
+			relay_end(r);
 		}
 		f->relay = NULL;
 		memory_forget(a, f);

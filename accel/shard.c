@@ -44,20 +44,6 @@ static void flush_said(struct shard *sh)
 	}
 }
 
-static void free_ended(struct shard *sh)
-{
-	struct stream *s, *next;
-
-	for (s = sh->streams; s; s = next) {
-		next = s->next;
-		if (s->dead && s->pending)
-			sh->some_ended = true; /* later: it is on a list */
-		else if (s->dead)
-			stream_destroy(s);
-	}
-	relay_free_ended(sh);
-}
-
 /* Turns that were cut short go on, what was said is written, and what has ended is freed. Returns
  * whether there is more to do. */
 static bool end_turn(void *ctx)
@@ -71,17 +57,9 @@ static bool end_turn(void *ctx)
 		flush_said(sh);
 		rcu_read_unlock();
 	}
-	if (sh->some_ended) {
-		sh->some_ended = false;
-		free_ended(sh);
-	}
-	return sh->pending_relays || sh->pending_streams || sh->some_ended;
-}
-
-/* Has what has ended freed at the end of this turn. */
-void shard_later(struct shard *sh)
-{
-	sh->some_ended = true;
+	stream_free_dead(sh);
+	relay_free_ended(sh);
+	return sh->pending_relays || sh->pending_streams;
 }
 
 /*
@@ -179,8 +157,9 @@ void shard_end_all(struct shard *sh)
 		stream_destroy(sh->streams);
 	for (r = sh->relays; r; r = r->next) {
 		pump_release(r, true);
-		r->ended = true;
 		r->pending = false;
+		if (!r->ended)
+			relay_end(r);
 	}
 	relay_free_ended(sh);
 }

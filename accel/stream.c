@@ -38,6 +38,7 @@
 #define STREAM_BUFFER  CREDIT_MAX /* more than credit allows is never on the way */
 #define OUT_SMALL      4096	  /* bytes that wait for what is said after them in the same turn */
 #define REFILL_WAIT_NS (5 * NS_PER_S)
+#define REFILL_MAX     512 /* asked for at a time */
 #define RTT_FRESH_NS   (40 * NS_PER_MS)
 
 /* TCP itself gives up after so many outages: where the sealed transport passes and TCP does not. */
@@ -107,20 +108,51 @@ static bool is_silent(const struct stream *s, uint64_t now)
 	       info.tcpi_last_ack_recv * NS_PER_MS > outage_ns;
 }
 
+/* ---- idle ones ---- */
+
+/* A stream that we open flows on waits for the next. @warm: it has carried something */
+static void to_idle(struct stream *s, bool warm)
+{
+	struct pool *p = &s->shard->pools[s->peer];
+
+	s->state = STREAM_IDLE;
+	s->warmer = warm ? NULL : p->coldest;
+	s->colder = warm ? p->warmest : NULL;
+	*(s->warmer ? &s->warmer->colder : &p->warmest) = s;
+	*(s->colder ? &s->colder->warmer : &p->coldest) = s;
+	p->idle++;
+}
+
+/* …and does so no more. */
+static void from_idle(struct stream *s)
+{
+	struct pool *p = &s->shard->pools[s->peer];
+
+	*(s->warmer ? &s->warmer->colder : &p->warmest) = s->colder;
+	*(s->colder ? &s->colder->warmer : &p->coldest) = s->warmer;
+	p->idle--;
+}
+
+/* No flow will be opened on a stream any more. */
+static void leave_pool(struct stream *s)
+{
+	if (!s->heard || !s->we_open || s->state == STREAM_CLOSING)
+		return;
+	if (s->state == STREAM_IDLE)
+		from_idle(s);
+	s->shard->pools[s->peer].streams--;
+}
+
 /* ---- ending ---- */
 
 static void to_dead(struct stream *s)
 {
-	struct pool *p = &s->shard->pools[s->peer];
-
 	if (s->dead)
 		return;
+	leave_pool(s);
 	s->dead = true;
-	if (s->heard && s->we_open && s->state == STREAM_IDLE)
-		p->idle--;
-	if (s->heard && s->we_open)
-		p->streams--;
-	shard_later(s->shard);
+	s->next_dead = s->shard->dead_streams;
+	s->shard->dead_streams = s;
 }
 
 /* Frees a stream that is dead, or all of them at the end. */
@@ -136,7 +168,26 @@ void stream_destroy(struct stream *s)
 	SSL_free(s->ssl);
 	close(s->io.fd);
 	chunk_give(&s->shard->chunks, s->out);
+	s->shard->pools[s->peer].open--;
+	atomic_fetch_sub(&s->a->n_streams, 1);
 	free(s);
+}
+
+/* Frees those that are dead and that nobody holds. */
+void stream_free_dead(struct shard *sh)
+{
+	struct stream *s = sh->dead_streams, *next;
+
+	sh->dead_streams = NULL;
+	for (; s; s = next) {
+		next = s->next_dead;
+		if (s->pending) {
+			s->next_dead = sh->dead_streams;
+			sh->dead_streams = s;
+		} else {
+			stream_destroy(s);
+		}
+	}
 }
 
 /* A stream cannot go on: its flow is told, and it is closed at once. */
@@ -168,12 +219,9 @@ static void protocol_error(struct stream *s)
 /* Ends a stream once the peer has all that was said. Its flow is over. */
 void stream_close_soon(struct stream *s)
 {
-	struct pool *p = &s->shard->pools[s->peer];
-
 	if (s->dead || s->state == STREAM_CLOSING)
 		return;
-	if (s->heard && s->we_open && s->state == STREAM_IDLE)
-		p->idle--;
+	leave_pool(s);
 	s->state = STREAM_CLOSING;
 	s->relay = NULL;
 	s->closing_ns = clock_ns();
@@ -317,7 +365,7 @@ static void hello_come(struct stream *s, const uint8_t *payload)
 	if (!s->we_open)
 		return;
 	p->streams++;
-	p->idle++;
+	to_idle(s, false);
 	if (p->asked)
 		p->asked--;
 	stream_refill(s->shard, s->peer);
@@ -447,62 +495,76 @@ static void ready(void *ctx, uint32_t events)
 
 /* ---- the pool ---- */
 
-/* Has the tunnel make as many streams as the next flows may need. */
+/* How many idle streams to have besides those that flows wait for: more when flows become more, but
+ * no more than there may be. */
+static unsigned spare(struct shard *sh, struct pool *p, uint64_t now)
+{
+	unsigned most = sh->a->limits.streams, open = atomic_load(&sh->a->n_streams);
+	unsigned ahead = demand_ahead(&p->demand, now, p->streams - p->idle + p->waiting);
+	unsigned room = open < most ? (most - open) / 4 : 0;
+
+	ahead = ahead < STREAMS_AHEAD ? ahead : STREAMS_AHEAD;
+	return STREAMS_SPARE + (ahead < room ? ahead : room);
+}
+
+/* Has the tunnel make as many streams as the next flows may need, and closes what they hardly will.
+ */
 void stream_refill(struct shard *sh, unsigned peer)
 {
 	struct accel *a = sh->a;
 	struct pool *p = &sh->pools[peer];
 	uint64_t now = clock_ns();
-	unsigned want = STREAMS_SPARE + p->waiting;
+	unsigned kept = spare(sh, p, now), want = kept + p->waiting;
 
 	/* What was asked for and has not come by now never will. */
 	if (p->asked && now - p->asked_ns > REFILL_WAIT_NS)
 		p->asked = 0;
-	if (a->stopping || p->idle + p->asked >= want || p->streams + p->asked >= STREAMS_MAX)
+	if (a->stopping)
+		return;
+	while (p->idle > STREAMS_IDLE + 2 * (kept - STREAMS_SPARE))
+		stream_close_soon(p->coldest);
+	if (p->idle + p->asked >= want || atomic_load(&a->n_streams) >= a->limits.streams)
 		return;
 	want -= p->idle + p->asked;
+	if (want > REFILL_MAX)
+		want = REFILL_MAX;
 	p->asked += want;
 	p->asked_ns = now;
 	a->host.open_streams(a->host.ctx, peer, want);
 }
 
-/* Takes an idle stream for a new flow; NULL: there is none. */
+/* Takes an idle stream for a new flow, the one that was used last; NULL: there is none. */
 struct stream *stream_take(struct shard *sh, unsigned peer)
 {
 	struct pool *p = &sh->pools[peer];
-	struct stream *s, *best = NULL;
+	struct stream *s = p->warmest;
 
-	/* The one that was used last is the warmest. */
-	for (s = sh->streams; s && p->idle; s = s->next)
-		if (s->peer == peer && s->we_open && s->heard && !s->dead &&
-		    s->state == STREAM_IDLE && (!best || s->flows > best->flows))
-			best = s;
-	if (best) {
-		p->idle--;
-		best->state = STREAM_BUSY;
-		best->generation++;
-		best->flow = ++p->next_flow;
-		best->flows++;
+	if (s) {
+		from_idle(s);
+		s->state = STREAM_BUSY;
+		s->generation++;
+		s->flow = ++p->next_flow;
+		s->flows++;
 	}
 	stream_refill(sh, peer);
-	return best;
+	return s;
 }
 
 /* A stream's flow is over, and both sides know: the next one may have it. */
 void stream_free_for_next(struct stream *s)
 {
-	struct pool *p = &s->shard->pools[s->peer];
-
 	s->relay = NULL;
 	s->meter = (struct credit_meter){0};
 	if (s->dead)
 		return;
-	s->state = STREAM_IDLE;
-	if (!s->we_open)
+	if (!s->we_open) {
+		s->state = STREAM_IDLE;
 		return;
-	p->idle++;
-	if (s->retired || clock_ns() - s->born_ns > STREAM_AGE_NS || p->idle > 4 * STREAMS_SPARE)
+	}
+	to_idle(s, true);
+	if (s->retired || clock_ns() - s->born_ns > STREAM_AGE_NS)
 		stream_close_soon(s);
+	stream_refill(s->shard, s->peer);
 }
 
 /* Smoothed round trip of a stream, nanoseconds, of now or a little ago. */
@@ -585,19 +647,26 @@ void accel_path_changed(struct accel *a, unsigned peer)
 		free(n);
 }
 
+/* One peer leaves the others what they need to have one at all. */
+static bool may_have_more(const struct shard *sh, unsigned peer)
+{
+	const struct accel *a = sh->a;
+	unsigned others = STREAMS_IDLE * (a->conf.n_peers - 1);
+
+	return atomic_load(&a->n_streams) < a->limits.streams &&
+	       sh->pools[peer].open + others < a->limits.streams;
+}
+
 static void take_over(void *arg)
 {
 	struct handover *h = arg;
 	struct shard *sh = h->shard;
 	struct accel *a = sh->a;
-	struct stream *s = calloc(1, sizeof(*s)), *other;
-	unsigned n = 0;
+	struct stream *s = calloc(1, sizeof(*s));
 	uint8_t hello[HELLO_LEN] = {0};
 	BIO *box = outbox_new(a->outbox, h->fd, &sh->chunks);
 
-	for (other = sh->streams; other; other = other->next)
-		n += other->peer == h->peer;
-	if (!s || !box || a->stopping || n >= 2 * STREAMS_MAX + STREAMS_SPARE)
+	if (!s || !box || a->stopping || !may_have_more(sh, h->peer))
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .shard = sh,
@@ -619,17 +688,19 @@ static void take_over(void *arg)
 	if (s->next)
 		s->next->prev = s;
 	sh->streams = s;
-	store_be16(hello, STREAM_VERSION);
-	hello[2] = h->we_called && !h->we_open;
-	store_be32(hello + 4, a->instance);
-	stream_send(s, RECORD_HELLO, hello, sizeof(hello));
+	sh->pools[h->peer].open++;
+	atomic_fetch_add(&a->n_streams, 1);
 	if (h->we_called && h->we_open) {
 		sh->pools[h->peer].streams++;
-		sh->pools[h->peer].idle++;
+		to_idle(s, false);
 		if (sh->pools[h->peer].asked)
 			sh->pools[h->peer].asked--;
 		stream_refill(sh, h->peer);
 	}
+	store_be16(hello, STREAM_VERSION);
+	hello[2] = h->we_called && !h->we_open;
+	store_be32(hello + 4, a->instance);
+	stream_send(s, RECORD_HELLO, hello, sizeof(hello));
 	free(h);
 	ready(s, EPOLLOUT); /* its HELLO, and what came with the handshake */
 	return;

@@ -25,7 +25,7 @@ struct tunnel;
  * address. */
 #define HALF_OPEN_MAX	   64
 #define HALF_OPEN_ONE_HOST 8
-#define HALF_OPEN_RESERVED 4
+#define HALF_OPEN_RESERVED 72 /* streams being made (control_stream.c), and calls */
 
 /* Of one peer, past the pin check but not up yet. */
 #define UNFINISHED_ONE_PEER 3

@@ -55,6 +55,7 @@ static int set_up(void **state)
 	f->shard.a = &f->a;
 	f->a.instance = 1;
 	f->a.budget.limit = 1 << 30;
+	f->a.limits = (struct limits){64, 64};
 	f->shard.loop = loop_new(&e);
 	f->shard.scratch = malloc(SCRATCH);
 	f->a.outbox = outbox_method();

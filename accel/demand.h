@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* demand.h - how many streams the next second may need, by how many the last ones did. Pure */
+#ifndef ACCEL_DEMAND_H
+#define ACCEL_DEMAND_H
+
+#include <stdint.h>
+
+/* Zeroed is: none has been needed yet. */
+struct demand {
+	uint64_t began_ns;    /* of the second that goes on */
+	unsigned first, most; /* in use when it began, and most since */
+	unsigned before;      /* how many more the second before needed */
+};
+
+unsigned demand_ahead(struct demand *d, uint64_t now_ns, unsigned in_use);
+
+#endif
