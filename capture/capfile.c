@@ -25,7 +25,7 @@
 static const struct cap_format *const formats[] = {&cap_format_pcap, &cap_format_pcapng};
 
 /* Moves what is left to the front and reads more, until @n bytes are there or no more come. */
-static bool refill(struct capfile *f, size_t n)
+bool capfile_refill(struct capfile *f, size_t n)
 {
 	ssize_t got;
 
@@ -53,14 +53,6 @@ static bool refill(struct capfile *f, size_t n)
 		}
 	}
 	return f->len >= n;
-}
-
-/* The next @n bytes, or NULL if the file has fewer. They stay until the next call. */
-const uint8_t *capfile_peek(struct capfile *f, size_t n)
-{
-	if (f->len - f->pos < n && !refill(f, n))
-		return NULL;
-	return f->buf + f->pos;
 }
 
 /* Notes why the reading ends before the end of the file. Returns 0, as at its end. */
@@ -140,18 +132,33 @@ fail:
 }
 
 /*
+ * Reads the next packets: those that lie in the buffer already, but at least one if there is any.
+ * @p:   filled in; their data stay until the next call
+ * @max: how many at most
+ *
+ * Returns how many, or 0 when there are no more; capfile_skipped() says whether that was the file's
+ * end.
+ */
+size_t capfile_batch(struct capfile *f, struct cap_packet *p, size_t max)
+{
+	size_t n = f->format->whole(f, p, max);
+
+	if (!n && f->format->next(f, p) > 0) {
+		f->interfaces[p->interface].packets++;
+		n = 1;
+	}
+	return n;
+}
+
+/*
  * Reads the next packet.
  * @p: filled in; its data stay until the next call
  *
- * Returns 1, or 0 when there are no more; capfile_skipped() says whether that was the file's end.
+ * Returns 1, or 0 when there are no more.
  */
 int capfile_next(struct capfile *f, struct cap_packet *p)
 {
-	int got = f->format->next(f, p);
-
-	if (got > 0)
-		f->interfaces[p->interface].packets++;
-	return got;
+	return (int)capfile_batch(f, p, 1);
 }
 
 /* An interface by its number; NULL beyond the last one read so far. */

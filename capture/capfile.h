@@ -70,6 +70,7 @@ typedef ssize_t (*cap_read)(void *ctx, void *buf, size_t len);
 struct capfile;
 
 struct capfile *capfile_open(cap_read more, void *ctx, struct err *e);
+size_t capfile_batch(struct capfile *f, struct cap_packet *p, size_t max);
 int capfile_next(struct capfile *f, struct cap_packet *p);
 const struct cap_interface *capfile_interface(const struct capfile *f, uint32_t number);
 uint32_t capfile_interfaces(const struct capfile *f);

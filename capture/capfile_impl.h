@@ -12,8 +12,11 @@ struct capfile;
 /* One format. */
 struct cap_format {
 	const char *name;
-	int (*begin)(struct capfile *f, struct err *e);	      /* reads the file's header */
-	int (*next)(struct capfile *f, struct cap_packet *p); /* 1 a packet, 0 the end */
+	int (*begin)(struct capfile *f, struct err *e); /* reads the file's header */
+	/* A packet: 1, or 0 at the end. Packets from before are gone. */
+	int (*next)(struct capfile *f, struct cap_packet *p);
+	/* Packets that lie in the buffer: how many, up to @max. */
+	size_t (*whole)(struct capfile *f, struct cap_packet *p, size_t max);
 };
 
 extern const struct cap_format cap_format_pcap, cap_format_pcapng;
@@ -33,9 +36,15 @@ struct capfile {
 	struct cap_skipped skipped;
 };
 
-const uint8_t *capfile_peek(struct capfile *f, size_t n);
+bool capfile_refill(struct capfile *f, size_t n);
 struct cap_interface *capfile_add_interface(struct capfile *f);
 int capfile_end(struct capfile *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The next @n bytes, or NULL if the file has fewer. They stay until the next refill. */
+static inline const uint8_t *capfile_peek(struct capfile *f, size_t n)
+{
+	return f->len - f->pos >= n || capfile_refill(f, n) ? f->buf + f->pos : NULL;
+}
 
 static inline void capfile_take(struct capfile *f, size_t n)
 {

@@ -78,4 +78,30 @@ static int pcap_next(struct capfile *f, struct cap_packet *p)
 	return 1;
 }
 
-const struct cap_format cap_format_pcap = {"pcap", pcap_begin, pcap_next};
+/* As far as nothing is to be said of any of them. */
+static size_t pcap_whole(struct capfile *f, struct cap_packet *p, size_t max)
+{
+	const uint8_t *at = f->buf + f->pos, *end = f->buf + f->len;
+	uint16_t link = f->interfaces->link;
+	size_t n;
+
+	for (n = 0; n < max && end - at >= HEADER; n++) {
+		uint32_t captured = cap_32(f, at + 8), length = cap_32(f, at + 12);
+		uint64_t fraction = cap_32(f, at + 4) * f->ticks;
+
+		if (captured > (size_t)(end - at) - HEADER || length < captured ||
+		    captured > CAP_BLOCK_MAX || fraction >= 1000000000u)
+			break;
+		p[n] = (struct cap_packet){.time_ns = cap_32(f, at) * 1000000000ull + fraction,
+					   .data = at + HEADER,
+					   .captured = captured,
+					   .length = length,
+					   .link = link};
+		at += HEADER + captured;
+	}
+	f->pos = (size_t)(at - f->buf);
+	f->interfaces->packets += n;
+	return n;
+}
+
+const struct cap_format cap_format_pcap = {"pcap", pcap_begin, pcap_next, pcap_whole};

@@ -265,4 +265,21 @@ static int pcapng_begin(struct capfile *f, struct err *e)
 	return 0;
 }
 
-const struct cap_format cap_format_pcapng = {"pcapng", pcapng_begin, pcapng_next};
+static size_t pcapng_whole(struct capfile *f, struct cap_packet *p, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max && f->len - f->pos >= BLOCK_MIN) {
+		const uint8_t *at = f->buf + f->pos;
+		uint32_t len = block_length(f, at, BLOCK_PACKET);
+
+		if (cap_32(f, at) != BLOCK_PACKET || !len || len > f->len - f->pos)
+			break;
+		capfile_take(f, len);
+		if (read_packet(f, at + 8, at + len - 4, false, &p[n]))
+			f->interfaces[p[n++].interface].packets++;
+	}
+	return n;
+}
+
+const struct cap_format cap_format_pcapng = {"pcapng", pcapng_begin, pcapng_next, pcapng_whole};

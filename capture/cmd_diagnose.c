@@ -19,6 +19,7 @@
 
 #define LIVE_SNAPLEN 192 /* the longest headers with options, in a tunnel and behind VLAN tags */
 #define POLL_MS	     10
+#define AT_ONCE	     64 /* packets of a file */
 #define EVERY_NS     (5 * NS_PER_S)
 
 struct options {
@@ -151,10 +152,15 @@ static int begin(struct run *r, struct err *e)
 	return r->d ? 0 : -ENOMEM;
 }
 
-static void take(struct run *r, const struct cap_packet *p)
+/* Those that the filter does not want are overwritten. */
+static void take(struct run *r, struct cap_packet *p, size_t n)
 {
-	if (source_wanted(r->filter, p))
-		diagnosis_packet(r->d, p);
+	size_t i, kept = 0;
+
+	for (i = 0; r->filter && i < n; i++)
+		if (source_wanted(r->filter, &p[i]))
+			p[kept++] = p[i];
+	diagnosis_packets(r->d, p, r->filter ? kept : n);
 }
 
 static void tell_json(struct run *r, const struct report_source *s, const struct flow **flows,
@@ -247,6 +253,15 @@ static struct capfile *open_file(int *fd, const char *path, struct cap_packet *p
 	return f;
 }
 
+static void read_packets(struct run *r, struct capfile *f)
+{
+	struct cap_packet p[AT_ONCE];
+	size_t n;
+
+	while (!interrupted && (n = capfile_batch(f, p, AT_ONCE)))
+		take(r, p, n);
+}
+
 /* Reads one file, as a part of what was read before if it goes on where that ended. */
 static int read_one(struct run *r, const char *path, struct err *e)
 {
@@ -273,10 +288,9 @@ static int read_one(struct run *r, const char *path, struct err *e)
 	}
 	r->fds[r->n_files] = fd;
 	r->files[r->n_files++] = f;
-	while (any && !interrupted) {
-		take(r, &p);
-		any = capfile_next(f, &p) > 0;
-	}
+	if (any)
+		take(r, &p, 1);
+	read_packets(r, f);
 	return 0;
 }
 
@@ -362,7 +376,7 @@ static int read_live(struct run *r, struct err *e)
 			tell_now(r, s, &told, now);
 
 		if (got > 0)
-			take(r, &p);
+			take(r, &p, 1);
 		else if (got == 0)
 			poll(NULL, 0, POLL_MS);
 		else

@@ -188,38 +188,42 @@ static bool unwrap(struct part *part, const struct packet *p, struct sighting *a
 }
 
 /* The same for IPv4, which most packets are of. */
-static uint8_t make_key_v4(struct flow_key *k, const uint8_t *ip, const uint8_t *ports)
+static inline uint8_t make_key_v4(struct flow_key *k, const uint8_t *ip, const uint8_t *ports)
 {
 	uint64_t source = (uint64_t)load_be32(ip + 12) << 16 | load_be16(ports);
 	uint64_t sink = (uint64_t)load_be32(ip + 16) << 16 | load_be16(ports + 2);
 	uint8_t first = source > sink;
+	uint64_t low = first ? sink : source, high = first ? source : sink;
 
-	*k = (struct flow_key){.version = 4};
-	memcpy(k->addr[first] + 12, ip + 12, 4);
-	memcpy(k->addr[!first] + 12, ip + 16, 4);
-	k->port[first] = (uint16_t)source;
-	k->port[!first] = (uint16_t)sink;
+	memset(k, 0, sizeof(*k));
+	store_be64(k->addr[0] + 8, low >> 16);
+	store_be64(k->addr[1] + 8, high >> 16);
+	k->port[0] = (uint16_t)low;
+	k->port[1] = (uint16_t)high;
+	k->version = 4;
 	return first;
 }
 
-/* Puts two ends into a key, the lower first. Returns which end the first one given is. */
-static uint8_t make_key(struct flow_key *k, const struct packet *p, const uint8_t *ip,
-			const uint8_t *ports)
+static uint8_t make_key_v6(struct flow_key *k, const uint8_t *ip, const uint8_t *ports)
 {
-	uint8_t first;
+	int order = memcmp(ip + 8, ip + 24, 16);
+	uint8_t first = order > 0 || (!order && memcmp(ports, ports + 2, 2) > 0);
 	unsigned i;
-	int order;
 
-	if (p->ip_version == 4)
-		return make_key_v4(k, ip, ports);
-	order = memcmp(ip + 8, ip + 24, 16);
-	first = order > 0 || (!order && memcmp(ports, ports + 2, 2) > 0);
-	*k = (struct flow_key){.version = p->ip_version};
+	memset(k, 0, sizeof(*k));
+	k->version = 6;
 	for (i = 0; i < 2; i++) {
 		memcpy(k->addr[i ^ first], ip + 8 + 16 * i, 16);
 		k->port[i ^ first] = load_be16(ports + 2 * i);
 	}
 	return first;
+}
+
+/* Puts two ends into a key, the lower first. Returns which end the first one given is. */
+static inline uint8_t make_key(struct flow_key *k, unsigned version, const uint8_t *ip,
+			       const uint8_t *ports)
+{
+	return version == 4 ? make_key_v4(k, ip, ports) : make_key_v6(k, ip, ports);
 }
 
 static void read_option(struct segment *s, const struct tcpopt *o)
@@ -256,20 +260,11 @@ static void read_option(struct segment *s, const struct tcpopt *o)
 	}
 }
 
-static void read_options(struct segment *s, const uint8_t *tcp, size_t captured)
+static void walk_options(struct segment *s, const uint8_t *tcp, size_t captured)
 {
 	struct tcpopt_iter it;
 	struct tcpopt o;
 
-	if (tcp[12] >> 4 == 5)
-		return;
-	/* By far the most frequent: two NOPs and timestamps (RFC 7323 appendix A). */
-	if (tcp[12] >> 4 == 8 && captured >= 32 && load_be32(tcp + 20) == 0x0101080a) {
-		s->has_ts = true;
-		s->tsval = load_be32(tcp + 24);
-		s->tsecr = load_be32(tcp + 28);
-		return;
-	}
 	if (!tcpopt_begin(&it, tcp, captured)) {
 		s->options_cut = true;
 		return;
@@ -279,26 +274,52 @@ static void read_options(struct segment *s, const uint8_t *tcp, size_t captured)
 	s->malformed = it.malformed;
 }
 
-static enum decap read_segment(const struct part *part, const struct packet *p, struct segment *s)
+static inline void read_options(struct segment *s, const uint8_t *tcp, size_t captured)
 {
-	const uint8_t *ip = part->data + p->l3, *tcp = part->data + p->l4;
+	if (tcp[12] >> 4 == 5)
+		return;
+	/* By far the most frequent: two NOPs and timestamps (RFC 7323 appendix A). */
+	if (tcp[12] >> 4 == 8 && captured >= 32 && load_be32(tcp + 20) == 0x0101080a) {
+		s->has_ts = true;
+		s->tsval = load_be32(tcp + 24);
+		s->tsecr = load_be32(tcp + 28);
+		return;
+	}
+	walk_options(s, tcp, captured);
+}
+
+/*
+ * Reads a segment whose fixed header is there.
+ * @tcp: its first byte
+ * @len: of header and payload, on the wire
+ * @captured: bytes at @tcp
+ */
+static inline __attribute__((always_inline)) enum decap read_segment(struct segment *s,
+								     unsigned version,
+								     const uint8_t *ip,
+								     const uint8_t *tcp, size_t len,
+								     size_t captured)
+{
 	size_t header = (size_t)(tcp[12] >> 4) * 4;
 
-	if (header < TCP_HDR_MIN || p->l4 + header > p->l3_end)
+	if (header < TCP_HDR_MIN || header > len)
 		return DECAP_INVALID;
-	s->from = make_key(&s->key, p, ip, tcp);
-	s->at.vid = p->vid;
+	s->from = make_key(&s->key, version, ip, tcp);
 	s->seq = load_be32(tcp + 4);
 	s->ack = load_be32(tcp + 8);
 	s->flags = tcp[13];
 	s->window = load_be16(tcp + 14);
 	s->check = load_be16(tcp + 16);
-	s->len = (uint32_t)(p->l3_end - p->l4 - header);
-	s->ip_id = p->ip_version == 4 ? load_be16(ip + 4) : 0;
-	s->ttl = ip[p->ip_version == 4 ? 8 : 7];
-	s->ce = ((p->ip_version == 4 ? ip[1] : ip[1] >> 4) & 3) == 3;
-	s->macs = part->macs;
-	read_options(s, tcp, part->captured - p->l4);
+	s->len = (uint32_t)(len - header);
+	s->ip_id = version == 4 ? load_be16(ip + 4) : 0;
+	s->ttl = ip[version == 4 ? 8 : 7];
+	s->ce = ((version == 4 ? ip[1] : ip[1] >> 4) & 3) == 3;
+	s->mss = 0;
+	s->wscale = -1;
+	s->sack_ok = s->has_ts = s->options_cut = s->malformed = false;
+	s->tsval = s->tsecr = 0;
+	s->sacks = 0;
+	read_options(s, tcp, captured);
 	return DECAP_TCP;
 }
 
@@ -306,7 +327,6 @@ static enum decap read_segment(const struct part *part, const struct packet *p, 
 static enum decap read_too_big(const struct part *part, const struct packet *p, struct too_big *big)
 {
 	const uint8_t *icmp = part->data + p->l4, *ip = icmp + 8;
-	struct packet inner = {.ip_version = p->ip_version};
 	size_t header, left;
 
 	if (part->captured < p->l4 + 8u + 40)
@@ -326,7 +346,7 @@ static enum decap read_too_big(const struct part *part, const struct packet *p, 
 	}
 	if (ip[0] >> 4 != p->ip_version || header < 20 || left < header + 8)
 		return DECAP_OTHER;
-	big->from = make_key(&big->key, &inner, ip, ip + header);
+	big->from = make_key(&big->key, p->ip_version, ip, ip + header);
 	return DECAP_TOO_BIG;
 }
 
@@ -359,20 +379,6 @@ static bool begin(const struct cap_packet *p, struct part *part, struct sighting
 }
 
 /*
- * What almost every packet of a capture is, without a look at what else it could be: Ethernet, IPv4
- * without options, whole, TCP. The general way comes to the same for it.
- */
-static bool is_plain(const struct cap_packet *p)
-{
-	const uint8_t *d = p->data;
-
-	return p->link == LINK_ETHERNET && p->captured >= ETH_HDR_LEN + 20 + TCP_HDR_MIN &&
-	       load_be32(d + 12) >> 8 == (ETH_P_IP << 8 | 0x45) && d[23] == IPPROTO_TCP &&
-	       !(load_be16(d + 20) & 0x3fff) && load_be16(d + 16) >= 20 + TCP_HDR_MIN &&
-	       ETH_HDR_LEN + (uint32_t)load_be16(d + 16) <= p->length;
-}
-
-/*
  * Finds the TCP segment in a captured packet: behind VLAN tags, and inside the
  * capsulator's protocol 245, VXLAN and GRE, up to DECAP_DEPTH of them.
  * @s:   filled in where it is one; what it points to are the packet's bytes
@@ -386,24 +392,34 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 	struct packet k;
 	enum packet_error err;
 	enum decap what;
+	uint32_t end;
+	unsigned l4 = p->link == LINK_ETHERNET
+			      ? packet_plain_tcp(p->data, p->captured, p->length, &end)
+			      : 0;
 
-	*s = (struct segment){.time_ns = p->time_ns, .frame = p->length, .wscale = -1};
-	if (is_plain(p)) {
-		part = (struct part){.data = p->data, .captured = p->captured, .macs = p->data};
-		k = (struct packet){.l3 = ETH_HDR_LEN,
-				    .l4 = ETH_HDR_LEN + 20,
-				    .l3_end = ETH_HDR_LEN + (uint32_t)load_be16(p->data + 16),
-				    .ip_version = 4};
+	s->time_ns = p->time_ns;
+	s->frame = p->length;
+	if (l4) {
 		s->at = (struct sighting){.interface = p->interface, .way = p->way};
-		return read_segment(&part, &k, s);
+		s->macs = p->data;
+		/* Each of the two is a copy of its own, without the other's branches. */
+		return l4 == ETH_HDR_LEN + 20
+			       ? read_segment(s, 4, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
+					      p->captured - l4)
+			       : read_segment(s, 6, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
+					      p->captured - l4);
 	}
 	if (!begin(p, &part, &s->at, &what))
 		return what;
 	err = innermost(&part, &k, &s->at);
 	if (k.fragment && !k.first_fragment)
 		return DECAP_FRAGMENT;
-	if (k.l4 && k.proto == IPPROTO_TCP && k.l4 + (size_t)TCP_HDR_MIN <= part.captured)
-		return read_segment(&part, &k, s);
+	if (k.l4 && k.proto == IPPROTO_TCP && k.l4 + (size_t)TCP_HDR_MIN <= part.captured) {
+		s->at.vid = k.vid;
+		s->macs = part.macs;
+		return read_segment(s, k.ip_version, part.data + k.l3, part.data + k.l4,
+				    k.l3_end - k.l4, part.captured - k.l4);
+	}
 	if (err == PACKET_L3_INVALID)
 		return DECAP_INVALID;
 	if (err)

@@ -28,9 +28,18 @@
 #define BUCKETS_FIRST 1024u
 #define QUIET_NS      (30 * NS_PER_S)
 #define BUSY_MAX \
-	16384 /* flows that may have tracks, 25 KB each: a million must not take all memory */
+	16384	    /* flows that may have tracks, 25 KB each: a million must not take all memory */
+#define BATCH	 32 /* packets whose flows are fetched into the cache side by side */
 #define TOUCH_NS NS_PER_S /* how exact the order by last use is */
 #define JUMP_NS	 NS_PER_S
+
+/* A packet on its way to its flow. */
+struct ready {
+	struct segment s;
+	uint32_t hash;
+	uint8_t what; /* enum decap */
+	bool as_last; /* of the flow that the segment before it is of */
+};
 
 /* Flows by last use. */
 struct flows {
@@ -42,11 +51,12 @@ struct diagnosis {
 	struct diagnosis_totals totals;
 	uint64_t seed;
 	uint64_t shift_ns; /* added to the capture's time */
-	struct flow *last; /* that a segment was of: the next one's, likely */
+	struct flow *last; /* that the last segment was of; NULL if it is gone */
 	struct flow **buckets;
 	uint32_t n_buckets;
 	size_t n_flows, max_flows, n_busy;
 	struct flows busy, quiet;
+	struct ready ready[BATCH];
 };
 
 /*
@@ -165,7 +175,7 @@ static struct flow *find(struct diagnosis *d, const struct flow_key *key, uint32
 	struct flow *f;
 
 	for (f = *bucket_of(d, hash); f; f = f->next)
-		if (f->hash == hash && !memcmp(&f->key, key, sizeof(*key)))
+		if (f->hash == hash && flow_key_equal(&f->key, key))
 			return f;
 	return NULL;
 }
@@ -185,7 +195,7 @@ static struct flow *make(struct diagnosis *d, const struct flow_key *key, uint32
 	f->key = *key;
 	f->hash = hash;
 	f->number = (uint32_t)++d->totals.flows;
-	f->dir[0].wscale = f->dir[1].wscale = -1;
+	flow_begin(f);
 	f->next = *at;
 	*at = f;
 	enlist(d, f, false);
@@ -203,13 +213,17 @@ static bool is_reuse(const struct flow *f, const struct segment *s)
 	return a->syn ? a->isn != s->seq : a->packets > 0;
 }
 
+/* To be called only where it is more than TOUCH_NS since it was. */
 static void touch(struct diagnosis *d, struct flow *f, uint64_t now)
 {
-	if (now - f->used_ns < TOUCH_NS && !f->quiet && f->used_ns)
-		return;
 	f->used_ns = now;
 	delist(d, f);
 	enlist(d, f, false);
+}
+
+static bool is_quiet(const struct diagnosis *d, const struct flow *f, uint64_t now)
+{
+	return now > f->used_ns + QUIET_NS || d->n_busy > BUSY_MAX;
 }
 
 static void quiet_some(struct diagnosis *d, uint64_t now)
@@ -217,9 +231,7 @@ static void quiet_some(struct diagnosis *d, uint64_t now)
 	struct flow *f = d->busy.oldest;
 
 	/* Two at a time keep up with any traffic: each packet makes one flow busy at most. */
-	for (int i = 0; i < 2 && f; i++) {
-		if (d->n_busy <= BUSY_MAX && (now <= f->used_ns || now - f->used_ns <= QUIET_NS))
-			return;
+	for (int i = 0; i < 2 && f && is_quiet(d, f, now); i++) {
 		delist(d, f);
 		flow_quiet(f);
 		enlist(d, f, true);
@@ -244,55 +256,109 @@ static uint64_t steady(struct diagnosis *d, uint64_t time_ns)
 	return now;
 }
 
-static void take_segment(struct diagnosis *d, struct segment *s)
+static uint32_t hash_of(const struct diagnosis *d, const struct flow_key *key)
 {
-	struct flow *f = d->last && !memcmp(&d->last->key, &s->key, sizeof(s->key)) ? d->last
-										    : NULL;
-	uint32_t hash = f ? f->hash : 0;
+	return (uint32_t)XXH3_64bits_withSeed(key, sizeof(*key), d->seed);
+}
 
-	if (!f) {
-		hash = (uint32_t)XXH3_64bits_withSeed(&s->key, sizeof(s->key), d->seed);
+static void take_segment(struct diagnosis *d, const struct ready *r)
+{
+	const struct segment *s = &r->s;
+	struct flow *f = r->as_last ? d->last : NULL;
+	uint32_t hash = r->hash;
+
+	if (!f)
 		f = find(d, &s->key, hash);
-	}
-	if (f && is_reuse(f, s)) {
+	if (f && s->flags & TCP_SYN && is_reuse(f, s)) {
 		unlink_flow(d, f);
 		flow_end(f);
 		f = NULL;
 	}
 	if (!f)
 		f = make(d, &s->key, hash);
+	d->last = f;
 	if (!f) {
 		d->totals.unrecorded++;
 		return;
 	}
-	d->last = f;
-	touch(d, f, s->time_ns);
+	if (s->time_ns - f->used_ns >= TOUCH_NS || f->quiet || !f->used_ns)
+		touch(d, f, s->time_ns);
 	if (d->hooks.segment)
 		d->hooks.segment(d->hooks.ctx, f, s);
 	flow_segment(f, s);
-	quiet_some(d, s->time_ns);
+	if (is_quiet(d, d->busy.oldest, s->time_ns))
+		quiet_some(d, s->time_ns);
+}
+
+/* Finds the segments in packets and asks for the memory of their flows: it takes its time. */
+static void make_ready(struct diagnosis *d, const struct cap_packet *p, size_t n)
+{
+	const struct ready *before = NULL;
+	struct too_big big;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct ready *r = &d->ready[i];
+
+		r->what = (uint8_t)decap(&p[i], &r->s, &big);
+		if (r->what != DECAP_TCP)
+			continue;
+		r->as_last = before && flow_key_equal(&before->s.key, &r->s.key);
+		r->hash = r->as_last ? before->hash : hash_of(d, &r->s.key);
+		if (!r->as_last)
+			__builtin_prefetch(bucket_of(d, r->hash));
+		before = r;
+	}
+	for (i = 0; i < n; i++) {
+		const struct ready *r = &d->ready[i];
+		const struct flow *f;
+
+		if (r->what != DECAP_TCP || r->as_last)
+			continue;
+		f = *bucket_of(d, r->hash);
+		if (f)
+			flow_prefetch(f, r->s.from);
+	}
+}
+
+static void take_too_big(struct diagnosis *d, const struct cap_packet *p)
+{
+	struct segment s;
+	struct too_big big;
+	struct flow *f;
+
+	decap(p, &s, &big);
+	f = find(d, &big.key, hash_of(d, &big.key));
+	if (f)
+		flow_too_big(f, &big);
+}
+
+/* Takes captured packets, in their order. */
+void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n)
+{
+	for (; n; p += BATCH) {
+		size_t i, some = n < BATCH ? n : BATCH;
+
+		make_ready(d, p, some);
+		n -= some;
+		for (i = 0; i < some; i++) {
+			struct ready *r = &d->ready[i];
+
+			r->s.time_ns = steady(d, p[i].time_ns);
+			d->totals.packets++;
+			d->totals.kinds[r->what]++;
+			if (r->what == DECAP_TCP)
+				take_segment(d, r);
+			else if (r->what == DECAP_TOO_BIG)
+				take_too_big(d, &p[i]);
+		}
+	}
 }
 
 /* Takes a captured packet. */
 void diagnosis_packet(struct diagnosis *d, const struct cap_packet *p)
 {
-	struct segment s;
-	struct too_big big;
-	struct flow *f;
-	enum decap what = decap(p, &s, &big);
-	uint64_t now = steady(d, p->time_ns);
-
-	d->totals.packets++;
-	d->totals.kinds[what]++;
-	if (what == DECAP_TCP) {
-		s.time_ns = now;
-		take_segment(d, &s);
-	} else if (what == DECAP_TOO_BIG) {
-		f = find(d, &big.key,
-			 (uint32_t)XXH3_64bits_withSeed(&big.key, sizeof(big.key), d->seed));
-		if (f)
-			flow_too_big(f, &big);
-	}
+	diagnosis_packets(d, p, 1);
 }
 
 /* Judges what is not judged yet. More packets may follow. */

@@ -28,49 +28,31 @@
 #define MSS_UNKNOWN 536 /* RFC 9293 section 3.7.1 */
 #define MSS_LAN	    1460
 
-/* Takes a round trip, in nanoseconds. */
-void rtt_add(struct rtt *r, uint64_t ns)
+/* Sets direction_mss() anew: to be called after each change of what it is made of. */
+static void settle_mss(struct flow *f, unsigned end)
 {
-	if (!r->n || ns < r->min)
-		r->min = ns;
-	if (ns > r->max)
-		r->max = ns;
-	r->sum += ns;
-	r->n++;
-	r->last_us = (uint32_t)(ns / NS_PER_US);
-}
-
-/* The least round trip from end to end in nanoseconds; 0 if unknown. */
-uint64_t flow_rtt_ns(const struct flow *f)
-{
-	return f->dir[0].rtt.min + f->dir[1].rtt.min;
-}
-
-/*
- * The largest segment that an end sends: what the handshake allows, or, where it was not seen, the
- * largest that was seen and could be one.
- */
-uint32_t direction_mss(const struct flow *f, unsigned end)
-{
-	const struct direction *d = &f->dir[end], *o = &f->dir[!end];
+	struct direction *d = &f->dir[end], *o = &f->dir[!end];
 	uint32_t mss = o->mss_option;
 
 	if (d->mss_option && (!mss || d->mss_option < mss))
 		mss = d->mss_option; /* paths are the same both ways more often than not */
 	if (!mss)
-		return d->largest > MSS_LAN	  ? MSS_LAN
-		       : d->largest > MSS_UNKNOWN ? d->largest
-						  : MSS_UNKNOWN;
-	mss -= d->has_ts && mss > 12 ? 12 : 0;
-	return mss ? mss : 1;
+		d->mss = d->largest > MSS_LAN	    ? MSS_LAN
+			 : d->largest > MSS_UNKNOWN ? d->largest
+						    : MSS_UNKNOWN;
+	else
+		d->mss = mss - (d->has_ts && mss > 12 ? 12 : 0);
 }
 
-/* How many segments of the wire a captured one was; more than one if it is a super-segment. */
-uint32_t flow_segments(const struct flow *f, unsigned end, uint32_t len)
+/* Begins a flow, of which all is 0 but its key and place. */
+void flow_begin(struct flow *f)
 {
-	uint32_t mss = direction_mss(f, end);
+	unsigned i;
 
-	return len <= mss ? 1 : (len + mss - 1) / mss;
+	for (i = 0; i < 2; i++) {
+		f->dir[i].wscale = -1;
+		f->dir[i].mss = MSS_UNKNOWN;
+	}
 }
 
 static bool same_spot(const struct sighting *a, const struct sighting *b)
@@ -91,14 +73,14 @@ static bool same_place(const struct sighting *a, const struct sighting *b)
  * at both would make everything a duplicate. Both directions are looked at in
  * the same spot if they can be.
  */
-static bool in_place(struct direction *d, const struct direction *o, const struct segment *s)
+static inline bool in_place(struct direction *d, const struct direction *o, const struct segment *s)
 {
 	if (!d->seen) {
 		d->seen = true;
 		d->at = s->at;
 		return true;
 	}
-	if (same_place(&d->at, &s->at))
+	if (!memcmp(&d->at, &s->at, offsetof(struct sighting, vid)) || same_place(&d->at, &s->at))
 		return true;
 	if (d->packets == 1 && o->seen && same_spot(&o->at, &s->at) && !same_spot(&d->at, &o->at))
 		d->at = s->at;
@@ -144,6 +126,8 @@ static void handshake(struct flow *f, const struct segment *s, uint64_t now)
 	d->sack_ok = s->sack_ok;
 	d->has_ts = s->has_ts;
 	d->syn_data = s->len > 0;
+	settle_mss(f, 0);
+	settle_mss(f, 1);
 	if (!d->fresh) { /* else it comes too late to say where the stream is */
 		d->next = d->una = FIRST_POSITION + s->seq + 1;
 		if (d->track)
@@ -171,15 +155,17 @@ static void handshake_ends(struct flow *f, const struct segment *s, uint64_t now
 	rtt_add(&d->rtt, now - f->last_ns);
 }
 
-static void note_size(struct flow *f, const struct segment *s)
+static inline void note_size(struct flow *f, const struct segment *s)
 {
 	struct direction *d = &f->dir[s->from];
 	bool known = f->dir[0].mss_option || f->dir[1].mss_option;
 
-	if (s->len > d->largest)
+	if (s->len > d->largest) {
 		d->largest = s->len;
+		settle_mss(f, s->from);
+	}
 	/* Without a handshake: nothing on an Ethernet has more than 9000 bytes or so. */
-	if (known ? s->len > direction_mss(f, s->from) : s->len > 9216)
+	if (s->len > (known ? d->mss : 9216))
 		d->supers++;
 }
 
@@ -220,8 +206,17 @@ static void place_streams(struct flow *f, const struct segment *s)
 							    : 0; /* servers have the lower port */
 }
 
+static void begins(struct flow *f, const struct segment *s, uint64_t now)
+{
+	if (s->flags & TCP_SYN)
+		handshake(f, s, now);
+	else
+		handshake_ends(f, s, now);
+	place_streams(f, s);
+}
+
 /* Counts a packet; false if it is one that was here before. */
-static bool admit(struct flow *f, const struct segment *s, uint64_t now)
+static inline bool admit(struct flow *f, const struct segment *s, uint64_t now)
 {
 	struct direction *d = &f->dir[s->from];
 
@@ -231,9 +226,33 @@ static bool admit(struct flow *f, const struct segment *s, uint64_t now)
 	d->bytes += s->frame;
 	d->pushed += !!(s->flags & TCP_PSH);
 	d->ce += s->ce;
-	d->has_ts |= s->has_ts && !d->syn;
-	d->fin |= !!(s->flags & TCP_FIN);
-	d->rst |= !!(s->flags & TCP_RST);
+	if (s->has_ts && !d->has_ts && !d->syn) {
+		d->has_ts = true;
+		settle_mss(f, s->from);
+	}
+	if (s->flags & (TCP_FIN | TCP_RST)) {
+		d->fin |= !!(s->flags & TCP_FIN);
+		d->rst |= !!(s->flags & TCP_RST);
+	}
+	return true;
+}
+
+/* Data, or a FIN. Returns false if there is no memory to look at them. */
+static inline bool take_data(struct flow *f, const struct segment *s, uint64_t now)
+{
+	struct direction *d = &f->dir[s->from];
+	struct sent_kind k;
+
+	if (!d->track) {
+		if (!make_tracks(f, now))
+			return false;
+		track_duplicate(d, s, now, 0); /* of which a copy may follow */
+	}
+	note_size(f, s);
+	limit_advance(f, s->from, now);
+	track_data(f, s->from, s, now, &k);
+	if (s->len)
+		limit_data(f, s->from, s, &k, now);
 	return true;
 }
 
@@ -243,10 +262,10 @@ static bool admit(struct flow *f, const struct segment *s, uint64_t now)
  */
 void flow_segment(struct flow *f, const struct segment *s)
 {
-	struct direction *d = &f->dir[s->from];
+	struct direction *d = &f->dir[s->from], *o = &f->dir[!s->from];
 	uint64_t now = s->time_ns;
 
-	if (!in_place(d, &f->dir[!s->from], s))
+	if (!in_place(d, o, s))
 		return;
 	if (!f->first_ns)
 		f->first_ns = f->last_ns = now;
@@ -256,25 +275,11 @@ void flow_segment(struct flow *f, const struct segment *s)
 	}
 	if (!admit(f, s, now))
 		return;
-	if (s->flags & TCP_SYN)
-		handshake(f, s, now);
-	else
-		handshake_ends(f, s, now);
-	place_streams(f, s);
-	if ((s->len || s->flags & TCP_FIN) && !(s->flags & TCP_RST)) {
-		struct sent_kind k;
-
-		if (!d->track) {
-			if (!make_tracks(f, now))
-				return;
-			track_duplicate(d, s, now, 0); /* of which a copy may follow */
-		}
-		note_size(f, s);
-		limit_advance(f, s->from, now);
-		k = track_data(f, s->from, s, now);
-		if (s->len)
-			limit_data(f, s->from, s, &k, now);
-	}
+	/* Later packets can only tell where the other stream is. */
+	if (d->packets <= 2 || s->flags & TCP_SYN || !o->next)
+		begins(f, s, now);
+	if ((s->len || s->flags & TCP_FIN) && !(s->flags & TCP_RST) && !take_data(f, s, now))
+		return;
 	if (s->flags & TCP_ACK)
 		track_ack(f, s->from, s, now);
 	f->last_ns = now;

@@ -200,6 +200,7 @@ struct direction {
 	uint16_t n_intervals, room_intervals;
 	uint32_t merged; /* intervals, for want of room */
 	uint32_t isn;
+	uint32_t mss; /* direction_mss() */
 	struct duplicates *dup;
 	struct track *track;
 };
@@ -233,6 +234,7 @@ struct progress {
 	uint64_t judged_ns; /* 0: the limit is what holds it now, if anything does */
 };
 
+void flow_begin(struct flow *f);
 bool flow_progress(struct flow *f, unsigned from, struct progress *p);
 void flow_segment(struct flow *f, const struct segment *s);
 void flow_too_big(struct flow *f, const struct too_big *big);
@@ -248,7 +250,31 @@ static inline unsigned flow_bulk(const struct flow *f)
 						   : f->client;
 }
 
-uint32_t direction_mss(const struct flow *f, unsigned end);
-uint64_t flow_rtt_ns(const struct flow *f);
+/*
+ * The largest segment that an end sends: what the handshake allows, or, where it was not seen, the
+ * largest that was seen and could be one.
+ */
+static inline uint32_t direction_mss(const struct flow *f, unsigned end)
+{
+	return f->dir[end].mss;
+}
+
+/* The least round trip from end to end in nanoseconds; 0 if unknown. */
+static inline uint64_t flow_rtt_ns(const struct flow *f)
+{
+	return f->dir[0].rtt.min + f->dir[1].rtt.min;
+}
+
+/* Asks for the memory that a segment from this end will need. */
+static inline void flow_prefetch(const struct flow *f, unsigned from)
+{
+	const char *at = (const char *)&f->dir[from];
+	size_t i;
+
+	__builtin_prefetch(f);
+	__builtin_prefetch((const char *)f + 64);
+	for (i = 0; i < sizeof(f->dir[0]); i += 64)
+		__builtin_prefetch(at + i);
+}
 
 #endif

@@ -19,6 +19,8 @@ struct sent_kind {
 	bool timeout;	     /* …because the retransmission timer ran out */
 	bool probe;	     /* it asks whether the far end, or its window, is there */
 	bool reordered;
+	bool full;	   /* the last of its segments has the largest size */
+	uint32_t segments; /* it was on the wire; more than one if it is a super-segment */
 };
 
 static inline uint64_t unwrap32(uint64_t near, uint32_t seq)
@@ -26,10 +28,28 @@ static inline uint64_t unwrap32(uint64_t near, uint32_t seq)
 	return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
 }
 
-void rtt_add(struct rtt *r, uint64_t ns);
-uint32_t flow_segments(const struct flow *f, unsigned end, uint32_t len);
+/* Takes a round trip, in nanoseconds. */
+static inline void rtt_add(struct rtt *r, uint64_t ns)
+{
+	if (!r->n || ns < r->min)
+		r->min = ns;
+	if (ns > r->max)
+		r->max = ns;
+	r->sum += ns;
+	r->n++;
+	r->last_us = (uint32_t)(ns / NS_PER_US);
+}
 
-struct sent_kind track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
+/* How many segments of the wire a captured one was; more than one if it is a super-segment. */
+static inline uint32_t flow_segments(const struct flow *f, unsigned end, uint32_t len)
+{
+	uint32_t mss = direction_mss(f, end);
+
+	return len <= mss ? 1 : (len + mss - 1) / mss;
+}
+
+void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
+		struct sent_kind *k);
 void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
 bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns);
 

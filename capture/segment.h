@@ -6,6 +6,8 @@
 #include "capture/capfile.h"
 #include "lib/tcphdr.h"
 
+#include <string.h>
+
 /* What a frame was wrapped in, innermost first named. */
 enum wrap { WRAP_NONE, WRAP_CAPSULATOR, WRAP_VXLAN, WRAP_GRE };
 
@@ -16,6 +18,11 @@ struct flow_key {
 	uint8_t version; /* 4 or 6 */
 	uint8_t zero[3]; /* keys are compared as bytes */
 };
+
+static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
 
 /* Where a packet was seen: equal numbers are one place. */
 struct sighting {
@@ -49,7 +56,7 @@ struct segment {
 	int8_t wscale; /* -1: none */
 	bool sack_ok, has_ts, options_cut, malformed;
 	uint32_t tsval, tsecr;
-	uint8_t sacks; /* blocks in sack */
+	uint8_t sacks; /* blocks in sack; what is behind them is not set */
 	uint32_t sack[4][2];
 };
 

@@ -283,7 +283,8 @@ static void count_again(struct flow *f, unsigned from, const struct segment *s, 
 {
 	struct direction *d = &f->dir[from];
 	struct track *t = d->track;
-	uint32_t n = flow_segments(f, from, (uint32_t)(k->end - k->start));
+	uint32_t len = (uint32_t)(k->end - k->start);
+	uint32_t n = len == s->len ? k->segments : flow_segments(f, from, len);
 
 	d->retrans[why] += n;
 	d->retrans_bytes += k->end - k->start;
@@ -341,7 +342,7 @@ static void old_data(struct flow *f, unsigned from, const struct segment *s, str
 
 	k->fresh = fill_holes(f, from, s, k, now);
 	if (k->fresh && k->reordered) {
-		d->reordered += flow_segments(f, from, s->len);
+		d->reordered += k->segments;
 		return;
 	}
 	if (k->fresh) {
@@ -385,53 +386,67 @@ static void note_scale(struct flow *f, unsigned from, uint64_t end, uint32_t len
 	d->track->view_edge = end;
 }
 
+/* Of how many segments of the wire one is, and whether the last of them is full. */
+static inline void note_segments(struct sent_kind *k, uint32_t len, uint32_t mss)
+{
+	k->segments = 1;
+	if (len > mss) {
+		uint32_t n = len / mss;
+
+		k->full = n * mss == len;
+		k->segments = n + !k->full;
+	} else {
+		k->full = len == mss || !len;
+	}
+}
+
 /*
- * Takes a data segment.
- * Returns what it is: fresh, again, or overtaken.
+ * Takes a data segment, or a FIN.
+ * @k: what it is: fresh, again, or overtaken
  */
-struct sent_kind track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
+void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
+		struct sent_kind *k)
 {
 	struct direction *d = &f->dir[from];
 	struct track *t = d->track;
-	struct sent_kind k = {0};
 	uint64_t start = unwrap32(d->next, s->seq + !!(s->flags & TCP_SYN));
 
-	k.start = start;
-	k.end = start + s->len;
+	*k = (struct sent_kind){.start = start, .end = start + s->len};
+	note_segments(k, s->len, direction_mss(f, from));
 	if (start + POSITION_JUMP < d->next || start > d->next + POSITION_JUMP)
-		k.start = k.end = d->next; /* of another stream: counted as a packet, no more */
+		k->start = k->end = d->next; /* of another stream: counted as a packet, no more */
 	d->payload += s->len;
-	if (k.end <= d->next) {
-		if (s->len && k.end > k.start)
-			old_data(f, from, s, &k, now);
+	if (k->end <= d->next) {
+		if (s->len && k->end > k->start)
+			old_data(f, from, s, k, now);
 	} else {
-		if (k.start > d->next) {
-			add_hole(d, d->next, k.start, s, now);
-		} else if (k.start < d->next) {
+		if (k->start > d->next) {
+			add_hole(d, d->next, k->start, s, now);
+		} else if (k->start < d->next) {
 			/* The old part is a retransmission that was cut anew. */
-			struct sent_kind old = {.start = k.start, .end = d->next};
+			struct sent_kind old = {
+				.start = k->start, .end = d->next, .segments = k->segments};
 
 			old_data(f, from, s, &old, now);
-			k.again = old.again;
-			k.timeout = old.timeout;
-			k.start = d->next;
+			k->again = old.again;
+			k->timeout = old.timeout;
+			k->start = d->next;
 		}
-		k.fresh += (uint32_t)(k.end - k.start);
-		note_id(t, s, flow_segments(f, from, s->len));
-		sent_push(t, k.end, (uint32_t)(k.end - k.start), s->flags & TCP_PSH, now);
-		d->next = k.end;
-		note_scale(f, from, k.end, s->len);
+		k->fresh += (uint32_t)(k->end - k->start);
+		note_id(t, s, k->segments);
+		sent_push(t, k->end, (uint32_t)(k->end - k->start), s->flags & TCP_PSH, now);
+		d->next = k->end;
+		note_scale(f, from, k->end, s->len);
 	}
-	if (s->flags & TCP_FIN && k.end == d->next && !d->rst)
-		d->next = k.end + 1;
-	d->fresh += k.fresh;
+	if (s->flags & TCP_FIN && k->end == d->next && !d->rst)
+		d->next = k->end + 1;
+	d->fresh += k->fresh;
 	if (s->len) {
-		d->segments += flow_segments(f, from, s->len);
+		d->segments += k->segments;
 		d->first_data_ns = d->first_data_ns ? d->first_data_ns : now;
 		d->last_data_ns = now;
 		t->last_sent_ns = now;
 	}
-	return k;
 }
 
 /* ----------------------------------------------------------------------- ACK */

@@ -324,6 +324,19 @@ static enum packet_error parse_network(struct cursor *c, size_t len, struct pack
 	return err ? err : parse_transport(c, p);
 }
 
+/* What packet_plain_tcp() has found. */
+static void note_plain(const uint8_t *data, unsigned l4, uint32_t end, struct packet *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->ethertype = load_be16(data + 2 * ETH_ALEN);
+	p->l3 = ETH_HDR_LEN;
+	p->l4 = (uint16_t)l4;
+	p->payload = (uint16_t)(l4 + (data[l4 + TCP_OFFSET] >> 4) * 4u);
+	p->l3_end = end;
+	p->ip_version = data[ETH_HDR_LEN] >> 4;
+	p->proto = IPPROTO_TCP;
+}
+
 /**
  * packet_parse - find the layers of a frame
  * @data: the frame from its destination MAC, without FCS; may be a super-frame
@@ -342,9 +355,16 @@ static enum packet_error parse_network(struct cursor *c, size_t len, struct pack
  */
 enum packet_error packet_parse(const uint8_t *data, size_t len, struct packet *p)
 {
-	struct cursor c = cursor_of(data, len);
+	struct cursor c;
 	enum packet_error err;
+	uint32_t end;
+	unsigned l4 = packet_plain_tcp(data, len, len, &end);
 
+	if (l4) {
+		note_plain(data, l4, end, p);
+		return PACKET_OK;
+	}
+	c = cursor_of(data, len);
 	memset(p, 0, sizeof(*p));
 	err = parse_link(&c, p);
 	return err ? err : parse_network(&c, 0, p);

@@ -3,10 +3,12 @@
 #ifndef LIB_PACKET_H
 #define LIB_PACKET_H
 
+#include <endian.h>
 #include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Missing from Debian 12's linux/virtio_net.h (kernel 6.2). */
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
@@ -105,8 +107,45 @@ static inline void store_be32(uint8_t *p, uint32_t v)
 
 static inline void store_be64(uint8_t *p, uint64_t v)
 {
-	store_be32(p, (uint32_t)(v >> 32));
-	store_be32(p + 4, (uint32_t)v);
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+/**
+ * packet_plain_tcp - is a frame what almost every one is?
+ * @data: the frame from its destination MAC
+ * @captured: bytes at @data
+ * @len: true length of the frame; at least @captured
+ * @l3_end: end of the IP packet; set only where the answer is not 0
+ *
+ * Ethernet without tags, IPv4 without options or IPv6 without extension headers, no fragment, TCP,
+ * and all of its headers there and as they must be. packet_parse() comes to the same for such a
+ * frame.
+ *
+ * Return: where the TCP header begins, or 0: look closer.
+ */
+static inline unsigned packet_plain_tcp(const uint8_t *data, size_t captured, size_t len,
+					uint32_t *l3_end)
+{
+	uint32_t kind;
+	unsigned l4;
+
+	if (captured < ETH_HDR_LEN + 20 + 20)
+		return 0;
+	kind = load_be32(data + 12);
+	if (kind >> 8 == 0x080045 && data[23] == 6 && !(load_be16(data + 20) & 0x3fff)) {
+		l4 = ETH_HDR_LEN + 20;
+		*l3_end = ETH_HDR_LEN + (uint32_t)load_be16(data + 16);
+	} else if (kind >> 12 == 0x86dd6 && data[20] == 6 && captured >= ETH_HDR_LEN + 40 + 20) {
+		l4 = ETH_HDR_LEN + 40;
+		*l3_end = l4 + load_be16(data + 18);
+	} else {
+		return 0;
+	}
+	if (data[l4 + 12] < 0x50 || l4 + (data[l4 + 12] >> 4) * 4u > captured ||
+	    l4 + (data[l4 + 12] >> 4) * 4u > *l3_end || *l3_end > len)
+		return 0;
+	return l4;
 }
 
 #endif

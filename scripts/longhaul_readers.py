@@ -89,26 +89,30 @@ def tshark(capture: Path, client_port: int) -> Facts:
 # ------------------------------------------------------------------ large files
 
 def large(captures: Sequence[Path], target: Path, packets: int, whole: bool) -> int:
-    """One file of so many packets out of real ones, each copy at times of its own.
+    """One file of so many packets out of real ones, each copy at times of its own and between hosts of its own.
 
+    With the same addresses, the copies of a connection would be one, which sends all its data again and again.
     whole: what was cut off is filled up with zeros. Returns the number of packets.
     """
-    written, base = 0, 0
+    written, base, copy = 0, 0, 0
     with target.open("wb") as out:
         out.write(GLOBAL_HEADER)
         while written < packets:
             for capture in captures:
-                data, at, parts = capture.read_bytes(), 24, []
+                data, at, parts = bytearray(capture.read_bytes()), 24, []
                 begin = struct.unpack_from("<I", data, at)[0] if len(data) > at else 0
                 while at + 16 <= len(data):
                     seconds, fraction, kept, length = struct.unpack_from("<4I", data, at)
+                    if data[at + 28:at + 30] == b"\x08\x00":
+                        struct.pack_into(">H", data, at + 43, copy)    # the middle of both IPv4 addresses
+                        struct.pack_into(">H", data, at + 47, copy)
                     body = data[at + 16:at + 16 + kept]
                     if whole:
                         body, kept = body.ljust(length, b"\0"), length
                     parts.append(struct.pack("<4I", base + seconds - begin, fraction, kept, length) + body)
                     at, written = at + 16 + struct.unpack_from("<I", data, at + 8)[0], written + 1
                 out.write(b"".join(parts))
-                base += 60
+                base, copy = base + 60, copy + 1
     return written
 
 
