@@ -24,7 +24,7 @@
 
 /* Forgets entries whose time has come. */
 struct sweep {
-	struct accel *a;
+	struct shard *shard;
 	uint32_t now_ms;
 };
 
@@ -35,7 +35,7 @@ static bool is_over(void *ctx, struct flow *f)
 	/* Workers see it meanwhile: it may be later than now. */
 	int32_t silent = (int32_t)(now - atomic_load(&f->seen_ms));
 
-	if (f->relay)
+	if (f->shard != s->shard || f->relay)
 		return false;
 	if (f->way == FLOW_BRIDGE)
 		return until ? silent > LINGER_MS && (int32_t)(now - until) > 0
@@ -43,18 +43,17 @@ static bool is_over(void *ctx, struct flow *f)
 	if (!until || (int32_t)(now - until) <= 0)
 		return false;
 	if (f->way == FLOW_QUERY) { /* no peer has confirmed it */
-		atomic_store(&f->until_ms, (now + LINGER_MS) | 1);
-		atomic_store(&f->way, FLOW_RESET);
+		if (flow_settle(f, FLOW_RESET))
+			atomic_store(&f->until_ms, (now + LINGER_MS) | 1);
 		return false;
 	}
-	memory_remove(s->a, f);
+	memory_remove(s->shard->a, f);
 	return true;
 }
 
 /* Keeps streams ready to every peer that accelerates something with us. */
-static void refill_all(void *arg)
+static void refill_all(struct shard *sh, const struct errand *e)
 {
-	struct shard *sh = arg;
 	struct accel *a = sh->a;
 	unsigned peer, tag;
 
@@ -66,20 +65,70 @@ static void refill_all(void *arg)
 			}
 }
 
-/* What is done once a second for all. */
-void accel_second(struct accel *a, uint64_t now)
+/* What each relay thread does once a second. */
+void accel_second(struct shard *sh, uint64_t now)
 {
-	struct sweep sweep = {a, now_ms_of(now)};
+	struct sweep sweep = {sh, now_ms_of(now)};
 
-	flow_sweep(&a->flows, is_over, &sweep);
-	memory_tick(a, now);
-	refill_all(a->shards);
+	flow_sweep(&sh->a->flows, is_over, &sweep);
+	memory_tick(sh->a, now);
+	refill_all(sh, NULL);
+}
+
+/* ---- what all threads do ---- */
+
+struct errands {
+	struct accel *a;
+	struct errand e;
+	_Atomic unsigned left;
+	struct errand_of {
+		struct errands *all;
+		struct shard *shard;
+	} each[];
+};
+
+static void end_errand(struct errands *all)
+{
+	if (atomic_fetch_sub(&all->left, 1) > 1)
+		return;
+	if (all->e.done)
+		all->e.done(all->a, &all->e);
+	free(all);
+}
+
+static void run_errand(void *arg)
+{
+	struct errand_of *one = arg;
+
+	one->all->e.run(one->shard, &one->all->e);
+	end_errand(one->all);
+}
+
+/* Has something done by every relay thread. Any thread. Where memory is short, some do without. */
+void accel_everywhere(struct accel *a, const struct errand *e)
+{
+	struct errands *all = malloc(sizeof(*all) + a->n_shards * sizeof(all->each[0]));
+	unsigned i, n = a->n_shards;
+
+	if (!all) {
+		if (e->done)
+			e->done(a, e);
+		return;
+	}
+	all->a = a;
+	all->e = *e;
+	atomic_init(&all->left, n);
+	for (i = 0; i < n; i++) {
+		all->each[i] = (struct errand_of){all, &a->shards[i]};
+		if (loop_post(a->shards[i].loop, run_errand, &all->each[i]))
+			end_errand(all);
+	}
 }
 
 /* What is agreed with a peer has changed. Any thread. */
 void accel_peer_changed(struct accel *a)
 {
-	loop_post(a->shards->loop, refill_all, a->shards);
+	accel_everywhere(a, &(struct errand){.run = refill_all});
 }
 
 /* ---- the thread ---- */
@@ -104,26 +153,56 @@ static int set_up(struct accel *a, struct err *e)
 	return ret ? ret : a->host.drop_privileges(a->host.ctx, e);
 }
 
+/* The first one's thread makes the namespace; the others begin in it, and with what privileges are
+ * left. */
+static void *run_other(void *arg)
+{
+	struct shard *sh = arg;
+
+	while (sem_wait(&sh->a->others_go) && errno == EINTR)
+		;
+	shard_run(sh);
+	return NULL;
+}
+
+static int start_others(struct accel *a, struct err *e)
+{
+	unsigned i;
+	int ret = 0;
+
+	/* Then what is on its way to a listener is not only the first one's to know. */
+	if (a->stack.steer->prepare)
+		a->n_shards = 1;
+	for (i = 1; !ret && i < a->n_shards; i++)
+		ret = shard_start(&a->shards[i], run_other, e);
+	return ret;
+}
+
 static void *run(void *arg)
 {
 	struct shard *sh = arg;
 	struct accel *a = sh->a;
 	sigset_t all;
+	unsigned i;
 
 	/* The main thread has not yet said which signals it waits for: none is this one's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	a->ready_ret = set_up(a, &a->ready_err);
+	if (!a->ready_ret)
+		a->ready_ret = start_others(a, &a->ready_err);
 	sem_post(&a->ready);
 	while (sem_wait(&a->go) && errno == EINTR)
 		;
-	if (a->ready_ret)
-		return NULL;
-	rcu_register_thread();
-	memory_open(a);
-	share_start(a);
-	loop_run(sh->loop);
-	rcu_unregister_thread();
+	if (a->started) {
+		rcu_register_thread();
+		memory_open(a);
+		rcu_unregister_thread();
+	}
+	for (i = 1; i < a->n_shards; i++)
+		sem_post(&a->others_go);
+	if (a->started)
+		shard_run(sh);
 	return NULL;
 }
 
@@ -145,6 +224,7 @@ static struct keepalive keepalive_of(uint64_t outage_ns)
 struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *host, struct err *e)
 {
 	struct accel *a = calloc(1, sizeof(*a));
+	unsigned i, n = conf->n_relay_threads;
 
 	if (!a) {
 		err_set(e, ENOMEM, "out of memory");
@@ -155,22 +235,29 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 	a->budget.limit = conf->memory ? conf->memory : limits_memory();
 	a->host = *host;
 	sem_init(&a->ready, 0, 0);
-	a->stack = (struct stack){.n_workers = conf->n_workers,
+	a->stack = (struct stack){.lock = PTHREAD_MUTEX_INITIALIZER,
+				  .map = -1,
+				  .program = -1,
+				  .link = -1,
+				  .n_workers = conf->n_workers,
 				  .without = conf->without,
 				  .acceptable = relay_acceptable,
 				  .added = tap_added,
 				  .keepalive = keepalive_of(conf->outage_ns),
 				  .congestion = "cubic"};
-	a->shards = calloc(1, sizeof(*a->shards));
-	a->n_shards = a->shards ? 1 : 0;
+	a->shards = calloc(n, sizeof(*a->shards));
+	a->n_shards = a->shards ? n : 0;
+	pthread_mutex_init(&a->memory_lock, NULL);
 	a->outbox = outbox_method();
 	sem_init(&a->go, 0, 0);
+	sem_init(&a->others_go, 0, 0);
 	if (!a->shards || !a->outbox) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
-	if (shard_init(a->shards, a, e))
-		goto fail;
+	for (i = 0; i < n; i++)
+		if (shard_init(&a->shards[i], a, e))
+			goto fail;
 	a->stack.loop = a->shards->loop;
 	if (shard_start(a->shards, run, e))
 		goto fail;
@@ -201,22 +288,23 @@ int accel_start(struct accel *a, struct err *e)
 	return 0;
 }
 
-static void end_flows(void *arg)
+static void end_flows(struct shard *sh, const struct errand *e)
 {
-	struct shard *sh = arg;
-	struct accel *a = sh->a;
 	struct relay *r;
 	struct stream *s;
 
 	rcu_read_lock();
-	a->stopping = true;
 	for (r = sh->relays; r; r = r->next)
 		relay_event(r, LIFE_EV_kill);
 	for (s = sh->streams; s; s = s->next)
 		if (!s->dead)
 			stream_flush(s);
 	rcu_read_unlock();
-	sem_post(&a->ready);
+}
+
+static void flows_ended(struct accel *a, const struct errand *e)
+{
+	sem_post(e->sem);
 }
 
 /* Resets every flow; workers are still there to carry the resets. */
@@ -224,18 +312,25 @@ void accel_stop(struct accel *a)
 {
 	if (!a || !a->started)
 		return;
-	if (!loop_post(a->shards->loop, end_flows, a->shards))
-		while (sem_wait(&a->ready) && errno == EINTR)
-			;
+	atomic_store(&a->stopping, true);
+	accel_everywhere(a,
+			 &(struct errand){.run = end_flows, .done = flows_ended, .sem = &a->ready});
+	while (sem_wait(&a->ready) && errno == EINTR)
+		;
 }
 
 /* Ends the thread and frees everything. Workers have ended. NULL is allowed. */
 void accel_free(struct accel *a)
 {
-	unsigned i;
+	unsigned i, n;
 
 	if (!a)
 		return;
+	n = a->shards ? a->conf.n_relay_threads : 0;
+	if (!a->started) /* it must not begin to run */
+		for (i = 0; i < n; i++)
+			if (a->shards[i].loop)
+				loop_stop(a->shards[i].loop);
 	sem_post(&a->go);
 	for (i = 0; i < a->n_shards; i++)
 		shard_stop(&a->shards[i]);
@@ -247,7 +342,10 @@ void accel_free(struct accel *a)
 	flow_table_release(&a->flows);
 	sem_destroy(&a->ready);
 	sem_destroy(&a->go);
-	for (i = 0; i < a->n_shards; i++)
+	sem_destroy(&a->others_go);
+	pthread_mutex_destroy(&a->memory_lock);
+	pthread_mutex_destroy(&a->stack.lock);
+	for (i = 0; i < n; i++)
 		shard_release(&a->shards[i]);
 	free(a->shards);
 	BIO_meth_free(a->outbox);

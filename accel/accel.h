@@ -60,15 +60,17 @@ struct accel_conf {
 	const char *state;		       /* directory of the journal */
 	struct accel_tag tags[ACCEL_TAGS_MAX]; /* by index */
 	unsigned n_tags, n_peers, n_workers;
-	unsigned without;	/* STACK_WITHOUT_… */
-	uint64_t memory;	/* bytes that the windows of all flows may be, together; 0: by the
-				   machine's */
-	uint64_t outage_ns;	/* silence is waited out this long */
-	const char *congestion; /* of streams; NULL: BBR where the kernel has it */
+	unsigned n_relay_threads; /* at least 1 */
+	unsigned without;	  /* STACK_WITHOUT_… */
+	uint64_t memory;	  /* bytes that the windows of all flows may be, together; 0: by the
+				     machine's */
+	uint64_t outage_ns;	  /* silence is waited out this long */
+	const char *congestion;	  /* of streams; NULL: BBR where the kernel has it */
 	uint64_t rate_bps[ACCEL_PEERS_MAX]; /* what the path to a peer may carry; 0: not known */
 };
 
-/* What accel asks of the tunnel. Called on accel's thread, which is registered with liburcu. */
+/* What accel asks of the tunnel. Called on accel's threads, which are registered with liburcu, by
+ * several at the same time. */
 struct accel_host {
 	void *ctx;
 	/* Where a MAC of a tag (index) and VLAN is. */
@@ -81,13 +83,13 @@ struct accel_host {
 	void (*send)(void *ctx, unsigned tag, const struct frame *f);
 	/* Please open so many more streams to a peer. */
 	void (*open_streams)(void *ctx, unsigned peer, unsigned n);
-	/* There is a queue to read for a worker: accel_tap_receive(). */
+	/* There is a queue to read for a worker: accel_tap_receive(). By one thread at a time. */
 	void (*add_queue)(void *ctx, unsigned worker, unsigned tap, int fd);
-	/* Run on the thread once it has set up what needs privileges. Returns 0 or -errno. */
+	/* Run on the first thread once it has set up what needs privileges. Returns 0 or -errno. */
 	int (*drop_privileges)(void *ctx, struct err *e);
 	const char *(*peer_name)(void *ctx, unsigned peer);
 	/* Streams to a peer that has a rate sent so much lately, on the wire. Returns what they
-	 * may. */
+	 * may. By one thread. */
 	uint64_t (*share)(void *ctx, unsigned peer, uint64_t sent_bps);
 	/* When a peer was last heard by whatever way, on the monotonic clock. */
 	uint64_t (*heard_ns)(void *ctx, unsigned peer);

@@ -10,6 +10,8 @@
 #include "accel/stream_proto.h"
 #include "lib/clock.h"
 
+#include <stdatomic.h>
+
 /* a × b ÷ one second, or the most there is. */
 static uint64_t in_time(uint64_t bytes_per_s, uint64_t ns)
 {
@@ -69,14 +71,17 @@ uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes,
  */
 uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows)
 {
-	uint64_t fair = b->limit / 8 / (flows ? flows : 1), room = b->limit - b->granted, more;
+	uint64_t fair = b->limit / 8 / (flows ? flows : 1), granted = atomic_load(&b->granted);
+	uint64_t room, more, most;
 
 	fair = fair > CREDIT_MIN ? fair : CREDIT_MIN;
-	more = wanted < fair ? wanted : fair;
-	more = more > has ? more - has : 0;
-	more = more < room ? more : room;
-	if (!has && more < CREDIT_MIN)
-		return 0;
-	b->granted += more;
+	most = wanted < fair ? wanted : fair;
+	most = most > has ? most - has : 0;
+	do {
+		room = b->limit - granted;
+		more = most < room ? most : room;
+		if (!has && more < CREDIT_MIN)
+			return 0;
+	} while (!atomic_compare_exchange_weak(&b->granted, &granted, granted + more));
 	return (uint32_t)more;
 }

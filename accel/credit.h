@@ -27,10 +27,10 @@ struct credit_meter {
 /* A window is at least this, but where memory is short; then CREDIT_MIN: 2 Mbit/s over 120 ms. */
 #define CREDIT_USUAL (256u << 10)
 
-/* What all flows of a process may have granted, together. */
+/* What all flows of a process may have granted, together. Threads may grant at the same time. */
 struct credit_budget {
-	uint64_t limit;	  /* bytes */
-	uint64_t granted; /* sum of all windows */
+	uint64_t limit;		  /* bytes */
+	_Atomic uint64_t granted; /* sum of all windows */
 };
 
 uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows);

@@ -18,10 +18,11 @@
 
 enum crowd_phase { CROWD_NONE, CROWD_IS_OPENING, CROWD_IS_ACCEPTING, CROWD_PHASES };
 
-/* Zeroed is empty. */
+/* Zeroed is empty. Threads may count at the same time; a look and the count after it are not one
+ * step, so each may let one too many in. */
 struct crowd {
-	uint16_t by_mac[CROWD_PHASES][CROWD_SLOTS];
-	uint16_t by_address[CROWD_PHASES][CROWD_SLOTS];
+	_Atomic uint16_t by_mac[CROWD_PHASES][CROWD_SLOTS];
+	_Atomic uint16_t by_address[CROWD_PHASES][CROWD_SLOTS];
 };
 
 bool crowd_has_room(const struct crowd *c, const uint8_t mac[6], const uint8_t address[16]);

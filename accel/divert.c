@@ -6,7 +6,8 @@
  * A worker asks here about every frame of an accelerated tag that comes from a
  * border port, from a peer, or out of a TAP. The flow table says what was
  * decided about its connection; only SYNs of connections that nothing was
- * decided about, and what is rare, go to the relay thread, as copies.
+ * decided about, and what is rare, go to a relay thread, as copies: to that of the connection's
+ *entry, or to the one that is chosen for it (shard.c).
  *
  *	way      from the host                      from the peer
  *	HELD     SYN: the newest is kept; RST        as bridged
@@ -70,7 +71,7 @@ static void to_stack(struct accel *a, unsigned worker, struct flow *fl, struct f
 	if (!stack_write(fl->tap, worker, f))
 		count(&a->counts.tap_lost);
 	if (news)
-		news_key(a, NEWS_FIN, &fl->key);
+		news_key(fl->shard, NEWS_FIN, &fl->key);
 }
 
 /* A SYN that nothing was decided about, or a segment from the middle of a connection. */
@@ -89,7 +90,7 @@ static enum accel_verdict undecided(struct accel *a, unsigned tag, struct frame 
 	if (!is_open_syn(s)) {
 		if (!quarantine || s->flags & TCP_SYN || !segment_is_intact(f, p))
 			return ACCEL_BRIDGE;
-		news_frame(a, NEWS_UNKNOWN, tag, f);
+		news_frame(shard_of_key(a, key), NEWS_UNKNOWN, tag, f);
 		return ACCEL_TAKEN;
 	}
 	/* The server would drop it; asked for by us, it would answer. */
@@ -101,7 +102,7 @@ static enum accel_verdict undecided(struct accel *a, unsigned tag, struct frame 
 		accel_count_bypass(a, reason);
 		return ACCEL_BRIDGE;
 	}
-	news_frame(a, NEWS_SYN, tag, f);
+	news_frame(shard_for_syn(a, key), NEWS_SYN, tag, f);
 	return ACCEL_TAKEN;
 }
 
@@ -112,7 +113,7 @@ static enum accel_verdict ended(struct accel *a, struct flow *fl, unsigned tag, 
 	if (!segment_is_intact(f, p))
 		return ACCEL_TAKEN;
 	if (is_open_syn(s)) {
-		news_frame(a, NEWS_SYN, tag, f);
+		news_frame(fl->shard, NEWS_SYN, tag, f);
 		return ACCEL_TAKEN;
 	}
 	if (reset ? segment_answer_reset(f, p) : segment_answer_ack(f, p)) {
@@ -200,9 +201,9 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 		if (!segment_is_intact(f, p))
 			;
 		else if (is_open_syn(&s))
-			news_frame(a, NEWS_SYN, tag, f);
+			news_frame(fl->shard, NEWS_SYN, tag, f);
 		else if (s.flags & TCP_RST)
-			news_key(a, NEWS_RST, &key);
+			news_key(fl->shard, NEWS_RST, &key);
 		return ACCEL_TAKEN;
 	case FLOW_DIVERT:
 		/* By another way than to the remote host it is none of ours. */
@@ -213,7 +214,7 @@ enum accel_verdict accel_from_port(struct accel *a, unsigned worker, unsigned ta
 		if (!is_open_syn(&s))
 			to_stack(a, worker, fl, f, p, &s);
 		else if (segment_is_intact(f, p))
-			news_frame(a, NEWS_SYN, tag, f);
+			news_frame(fl->shard, NEWS_SYN, tag, f);
 		return ACCEL_TAKEN;
 	case FLOW_RESET:
 	case FLOW_CLOSED: return ended(a, fl, tag, f, p, &s, way == FLOW_RESET, now_ms);
@@ -236,7 +237,7 @@ enum accel_verdict accel_from_peer(struct accel *a, unsigned tag, unsigned peer,
 	fl = flow_find(&a->flows, &key);
 	if (!fl) {
 		if (atomic_load(&a->quarantine_until_ns))
-			news_key(a, NEWS_BRIDGED, &key);
+			news_key(shard_of_key(a, &key), NEWS_BRIDGED, &key);
 		return ACCEL_BRIDGE;
 	}
 	way = atomic_load_explicit(&fl->way, memory_order_acquire);
@@ -322,5 +323,5 @@ void accel_moved(struct accel *a, unsigned tag, uint16_t vid, const uint8_t mac[
 	struct flow_key key = {.tag = (uint16_t)tag, .vid = vid};
 
 	memcpy(key.local, mac, 6);
-	news_key(a, NEWS_MOVED, &key);
+	news_key(a->shards, NEWS_MOVED, &key);
 }

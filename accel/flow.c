@@ -4,10 +4,11 @@
  * Theory of operation
  *
  * The table is liburcu's hash table, keyed as this site sees a connection.
- * One thread, the relay's, adds and removes entries and changes their way;
- * workers look them up for every TCP segment of an accelerated tag, without
- * locks. An entry outlives its connection: until_ms says until when its
- * stragglers are answered, or bridged.
+ * An entry belongs to one relay thread (struct shard), which alone removes it
+ * and changes its way; any of them adds the first for a key. Workers look
+ * entries up for every TCP segment of an accelerated tag, without locks. Only
+ * what is not decided yet, FLOW_QUERY, is settled by whoever knows more. An entry outlives its
+ *connection: until_ms says until when its stragglers are answered, or bridged.
  *
  * The host's FIN is withheld from the stack until the other host has
  * acknowledged everything, so that the stack cannot acknowledge it before:
@@ -44,8 +45,13 @@ int flow_table_init(struct flow_table *t)
 static struct flow *flow_at(struct cds_lfht_iter *it)
 {
 	struct cds_lfht_node *node = cds_lfht_iter_get_node(it);
+	struct flow *f = node ? caa_container_of(node, struct flow, node) : NULL;
 
-	return node ? caa_container_of(node, struct flow, node) : NULL;
+	/* Who has read an entry's way sees all that was written before: flow_add() writes it last.
+	 */
+	if (f)
+		(void)atomic_load_explicit(&f->way, memory_order_acquire);
+	return f;
 }
 
 static void flow_free(struct rcu_head *head)
@@ -99,7 +105,8 @@ static int key_equal(struct cds_lfht_node *node, const void *key)
 		       sizeof(struct flow_key));
 }
 
-static unsigned long hash_of(const struct flow_table *t, const struct flow_key *key)
+/* What a connection is hashed to, the same for as long as the table lives. */
+uint64_t flow_hash(const struct flow_table *t, const struct flow_key *key)
 {
 	return XXH3_64bits_withSeed(key, sizeof(*key), t->seed);
 }
@@ -110,28 +117,48 @@ struct flow *flow_find(const struct flow_table *t, const struct flow_key *key)
 {
 	struct cds_lfht_iter it;
 
-	cds_lfht_lookup(t->table, hash_of(t, key), key_equal, key, &it);
+	cds_lfht_lookup(t->table, flow_hash(t, key), key_equal, key, &it);
 	return flow_at(&it);
 }
 
-/* Adds a connection that has no entry. Returns NULL when memory is short. The relay thread only. */
+/*
+ * Adds a connection that has no entry. The thread of @shard only.
+ * Returns NULL when memory is short, or another thread has just added it.
+ */
 struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t ip_version,
-		      enum flow_way way, uint32_t now_ms)
+		      enum flow_way way, uint32_t now_ms, struct shard *shard)
 {
 	struct flow *f = calloc(1, sizeof(*f));
+	bool added;
 
 	if (!f)
 		return NULL;
 	f->key = *key;
+	f->shard = shard;
 	f->ip_version = ip_version;
-	f->way = way;
 	f->seen_ms = now_ms;
 	pthread_mutex_init(&f->lock, NULL);
+	atomic_store_explicit(&f->way, way, memory_order_release);
 	rcu_read_lock();
-	cds_lfht_add(t->table, hash_of(t, key), &f->node);
+	added = cds_lfht_add_unique(t->table, flow_hash(t, key), key_equal, key, &f->node) ==
+		&f->node;
 	rcu_read_unlock();
+	if (!added) {
+		pthread_mutex_destroy(&f->lock);
+		free(f);
+		return NULL;
+	}
 	atomic_fetch_add(&t->count, 1);
 	return f;
+}
+
+/* Decides what becomes of a connection that was asked about (FLOW_QUERY). Any thread. Returns false
+ * if that was decided already. */
+bool flow_settle(struct flow *f, enum flow_way way)
+{
+	uint8_t undecided = FLOW_QUERY;
+
+	return atomic_compare_exchange_strong(&f->way, &undecided, (uint8_t)way);
 }
 
 /*

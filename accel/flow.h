@@ -17,6 +17,7 @@
 #include <urcu/rculfhash.h>
 
 struct relay;
+struct shard;
 struct tap;
 
 /* A connection as this site sees it: the host behind a border port, and the one behind a peer. */
@@ -50,6 +51,7 @@ enum flow_fin { FLOW_FIN_NONE, FLOW_FIN_WITHHELD, FLOW_FIN_RELEASED };
  */
 struct flow {
 	struct flow_key key;
+	struct shard *shard; /* whose relay thread's it is */
 	uint8_t ip_version;
 	_Atomic uint8_t way; /* enum flow_way */
 	uint8_t local_mac[6], remote_mac[6];
@@ -65,7 +67,7 @@ struct flow {
 	_Atomic uint8_t fin;	   /* enum flow_fin */
 	_Atomic uint32_t fin_seq;  /* where the host's FIN stands */
 	_Atomic bool has_error;	   /* while connecting: an ICMP error came */
-	uint8_t reason;		   /* of FLOW_BRIDGE: enum accel_reason */
+	_Atomic uint8_t reason;	   /* of FLOW_BRIDGE: enum accel_reason */
 	pthread_mutex_t lock;	   /* of the following */
 	struct segment_error error;
 	uint8_t headers[FLOW_HEADERS_MAX]; /* of the host's newest segment since its FIN, untagged
@@ -76,8 +78,8 @@ struct flow {
 	_Atomic uint32_t stack_ack;  /* what the stack expects next of the host */
 	_Atomic uint32_t stack_edge; /* …and where its window has ended at most */
 	_Atomic uint8_t stack_scale; /* of that window */
-	int slot;	     /* in the journal, + 1; 0: none. The relay thread's own, as is */
-	struct relay *relay; /* the relay thread's own; NULL: nothing is relayed (any more) */
+	int slot;	     /* in the journal, + 1; 0: none. Its relay thread's own, as is */
+	struct relay *relay; /* its relay thread's own; NULL: nothing is relayed (any more) */
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
 };
@@ -92,7 +94,9 @@ int flow_table_init(struct flow_table *t);
 void flow_table_release(struct flow_table *t);
 struct flow *flow_find(const struct flow_table *t, const struct flow_key *key);
 struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t ip_version,
-		      enum flow_way way, uint32_t now_ms);
+		      enum flow_way way, uint32_t now_ms, struct shard *shard);
+bool flow_settle(struct flow *f, enum flow_way way);
+uint64_t flow_hash(const struct flow_table *t, const struct flow_key *key);
 void flow_remove(struct flow_table *t, struct flow *f);
 void flow_sweep(struct flow_table *t, bool (*each)(void *ctx, struct flow *f), void *ctx);
 

@@ -16,6 +16,7 @@
 #include "accel/stack.h"
 #include "lib/batch.h"
 #include "lib/clock.h"
+#include "lib/counter.h"
 #include "lib/loop.h"
 
 #include <semaphore.h>
@@ -106,14 +107,21 @@ struct stream {
 	struct accel *a;
 	struct shard *shard;
 	unsigned peer;
-	bool we_called; /* it was made by us */
-	bool we_open;	/* flows are opened on it by us; else by the peer */
-	bool heard;	/* its HELLO has come, or is not awaited */
-	bool pending;	/* on the list of those whose turn was cut short */
-	bool said;	/* on the list of those on which something was said in this turn */
-	bool retired;	/* not for another flow */
-	bool sent_last; /* while closing: everything was written, shut down */
-	bool dead;	/* to be freed at the end of the turn */
+	bool we_called;	  /* it was made by us */
+	bool we_open;	  /* flows are opened on it by us; else by the peer */
+	bool heard;	  /* its HELLO has come, or is not awaited */
+	bool pending;	  /* on the list of those whose turn was cut short */
+	bool said;	  /* on the list of those on which something was said in this turn */
+	bool retired;	  /* not for another flow */
+	bool sent_last;	  /* while closing: everything was written, shut down */
+	bool dead;	  /* to be freed at the end of the turn */
+	bool asked_for;	  /* its shard has asked the tunnel for it; until it is in the pool */
+	bool in_pool;	  /* it counts there */
+	bool placed;	  /* the shard for its flow has been chosen */
+	bool again;	  /* the record in .reader is to be taken once more, by .to */
+	struct shard *to; /* it goes there at the end of the turn; NULL: it stays */
+	uint8_t *rest;	  /* what was read and not taken when it went */
+	size_t rest_len;
 	enum stream_state state;
 	struct relay *relay;
 	uint32_t flow, generation;
@@ -132,25 +140,28 @@ struct stream {
 	uint32_t instance;	    /* of the peer's process; 0: not known yet */
 	uint64_t rtt_ns, rtt_at_ns; /* smoothed round trip, and when the kernel said so */
 	struct stream *prev, *next, *next_pending, *next_said;
-	struct stream *next_dead;
+	struct stream *next_dead, *next_leaving;
 	struct stream *warmer, *colder; /* among a pool's idle ones */
 };
 
-/* A shard's streams to a peer. */
+/* A shard's streams to a peer. Other threads look at what is atomic. */
 struct pool {
-	unsigned open;		/* all that are not freed yet */
-	unsigned streams, idle; /* of them that we open on; idle: without a flow */
-	unsigned asked;		/* of the tunnel, not yet come */
+	_Atomic unsigned all;	 /* streams, those that are on their way to it, too */
+	_Atomic unsigned asked;	 /* of the tunnel, not yet come */
+	_Atomic unsigned coming; /* of them on their way from the tunnel */
+	_Atomic unsigned idle;	 /* those that we open on */
+	unsigned streams;	 /* likewise, not only idle ones */
 	uint64_t asked_ns;
 	unsigned waiting; /* flows without a stream */
 	struct demand demand;
 	struct stream *warmest, *coldest; /* of the idle ones: that was used last, and so on */
-	uint32_t next_flow;
 };
 
 /* What a peer remembers, and what is to be told to it. */
 struct peer_memory {
 	uint32_t instance;  /* number that its process has chosen; 0: not met yet */
+	unsigned ending;    /* rounds under way that break streams to an earlier process */
+	bool owed;	    /* it has not been told yet what was lost with the earlier one */
 	bool told;	    /* it has said which connections it knew to be accelerated */
 	bool knows;	    /* …and that it knows of all */
 	struct tuple *lost; /* connections that were lost with it */
@@ -162,26 +173,36 @@ struct accel_counts {
 	_Atomic uint64_t bypassed[ACCEL_REASON_COUNT];
 	_Atomic uint64_t opened, accepted, refused, closed, reset, unauthorised, moved;
 	_Atomic uint64_t stray, resets_sent, acks_sent, tap_dropped, tap_lost, overrun, protocol;
-	_Atomic uint64_t bytes_out, bytes_in;
 };
 
-/* What one relay thread owns. */
+/* What one relay thread owns. Other threads look at what is atomic. */
 struct shard {
 	struct accel *a;
 	struct loop *loop;
 	pthread_t thread;
 	bool running;
+	unsigned index;
+	_Atomic unsigned n_relays, n_streams;
+	_Atomic unsigned news;	      /* handed over and not yet seen */
+	_Atomic unsigned busy_tenths; /* of a processor, in the last tick */
+	counter bytes_out, bytes_in;
+	uint64_t processor_ns; /* that it has used by the last tick */
+	uint64_t tick_ns, swept_ns;
 	struct relay *relays;
 	struct stream *streams;
 	struct pool pools[ACCEL_PEERS_MAX];
 	struct relay *pending_relays;
 	struct stream *pending_streams;
 	struct stream *said;	    /* streams on which something was said in this turn */
+	struct stream *leaving;	    /* streams that go to others at the end of the turn */
 	struct relay *ended_relays; /* to be freed at the end of the turn */
 	struct stream *dead_streams;
-	struct loop_timer tick;
-	uint64_t moved;	    /* bytes, to and from hosts */
-	uint64_t ticked;    /* …by the last tick */
+	struct loop_timer tick, share_timer;
+	uint64_t shared_ns;
+	_Atomic uint64_t sent_bps[ACCEL_PEERS_MAX]; /* lately, by its streams */
+	_Atomic unsigned active[ACCEL_PEERS_MAX];   /* of them have sent something */
+	uint64_t moved;				    /* bytes, to and from hosts */
+	uint64_t ticked;			    /* …by the last tick */
 	uint64_t turn_ns;   /* when the last turn with something to read began */
 	uint64_t last_turn; /* bytes moved by then */
 	bool busy;	    /* they are many */
@@ -196,7 +217,7 @@ struct accel {
 	struct shard *shards;
 	unsigned n_shards;
 	bool started;
-	sem_t ready, go;
+	sem_t ready, go, others_go;
 	int ready_ret;
 	struct err ready_err;
 	struct stack stack;
@@ -204,20 +225,38 @@ struct accel {
 	struct journal *journal; /* NULL: none */
 	uint32_t instance;	 /* chosen at the start, tells it from other lives */
 	struct accel_counts counts;
-	_Atomic unsigned news;		      /* handed over and not yet seen */
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct crowd crowd;		      /* clients here */
 	struct credit_budget budget;
-	unsigned n_relays;
+	_Atomic unsigned n_relays;
 	_Atomic unsigned n_streams;
 	struct limits limits;
+	_Atomic uint32_t next_flow;
+	pthread_mutex_t memory_lock; /* of the journal, and of: */
 	struct peer_memory memories[ACCEL_PEERS_MAX];
-	struct loop_timer share_timer;
-	uint64_t shared_ns;
-	uint64_t swept_ns;
-	bool stopping;
+	_Atomic uint64_t path_ns[ACCEL_PEERS_MAX]; /* when the path became another */
+	_Atomic uint64_t share[ACCEL_PEERS_MAX];   /* of a peer's rate, bytes a second, for its
+						      streams; 0: not divided yet */
+	_Atomic bool stopping;
 	BIO_METHOD *outbox;
 };
+
+/* Something to be done by every relay thread. */
+struct errand {
+	void (*run)(struct shard *sh, const struct errand *e);
+	void (*done)(struct accel *a, const struct errand *e); /* by the last of them; or NULL */
+	unsigned peer;
+	uint32_t instance;
+	struct flow_key key;
+	_Atomic unsigned *n; /* what they count together */
+	sem_t *sem;
+};
+
+/* A shard's part of what there is at most, or kept ready, at least one. */
+static inline unsigned shard_part(const struct accel *a, unsigned n)
+{
+	return (n + a->n_shards - 1) / a->n_shards;
+}
 
 static inline uint32_t now_ms_of(uint64_t ns)
 {
@@ -230,12 +269,17 @@ static inline uint32_t now_ms(void)
 }
 
 /* accel.c */
-void accel_second(struct accel *a, uint64_t now);
+void accel_second(struct shard *sh, uint64_t now);
+void accel_everywhere(struct accel *a, const struct errand *e);
 void accel_count_bypass(struct accel *a, enum accel_reason reason);
 
 /* shard.c */
 int shard_init(struct shard *sh, struct accel *a, struct err *e);
 int shard_start(struct shard *sh, void *(*run)(void *shard), struct err *e);
+void shard_run(struct shard *sh);
+struct shard *shard_of_key(struct accel *a, const struct flow_key *key);
+struct shard *shard_for_syn(struct accel *a, const struct flow_key *key);
+struct shard *shard_for_open(struct shard *own);
 void shard_stop(struct shard *sh);
 void shard_end_all(struct shard *sh);
 void shard_release(struct shard *sh);
@@ -256,8 +300,8 @@ enum news_kind {
 	NEWS_UNKNOWN, /* a segment from the middle of a connection, in quarantine */
 	NEWS_BRIDGED, /* the peer bridges this one */
 };
-bool news_frame(struct accel *a, enum news_kind kind, unsigned tag, const struct frame *f);
-bool news_key(struct accel *a, enum news_kind kind, const struct flow_key *key);
+bool news_frame(struct shard *to, enum news_kind kind, unsigned tag, const struct frame *f);
+bool news_key(struct shard *to, enum news_kind kind, const struct flow_key *key);
 
 /* relay.c */
 struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role);
@@ -273,7 +317,9 @@ void relay_tick(struct relay *r, uint64_t now);
 void relay_acceptable(void *ctx, uint32_t events);
 void relay_end(struct relay *r);
 void relay_free_ended(struct shard *sh);
-void relay_moved(struct shard *sh, unsigned tag, uint16_t vid, const uint8_t mac[6]);
+void relay_moved(struct accel *a, const struct flow_key *key);
+void relay_serve_waiting(struct shard *sh, unsigned peer);
+struct shard *relay_place(struct stream *s, const struct open_record *o);
 void relay_bridge(struct accel *a, struct flow *f, enum accel_reason reason);
 
 /* memory.c: what is known of connections from before */
@@ -284,10 +330,11 @@ void memory_remove(struct accel *a, struct flow *f);
 void memory_forget(struct accel *a, struct flow *f);
 void memory_lost(struct accel *a, struct flow *f, bool client_here);
 void memory_met(struct stream *s, uint32_t instance);
+bool memory_is_earlier(const struct stream *s);
 void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len);
 void memory_told(struct stream *s, bool knows);
-void memory_unknown(struct accel *a, unsigned tag, struct frame *f, struct packet *p);
-void memory_bridged(struct accel *a, const struct flow_key *key);
+void memory_unknown(struct shard *sh, unsigned tag, struct frame *f, struct packet *p);
+void memory_bridged(struct shard *sh, const struct flow_key *key);
 void memory_tick(struct accel *a, uint64_t now);
 
 /* pump.c */
@@ -302,24 +349,41 @@ void pump_check_alive(struct relay *r, uint64_t now);
 void pump_open_window(struct relay *r);
 
 /* stream.c */
-struct stream *stream_take(struct shard *sh, unsigned peer);
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
 uint8_t *stream_room(struct stream *s);
 void stream_said(struct stream *s, uint32_t len);
 bool stream_takes_more(struct stream *s);
 bool stream_flush(struct stream *s);
 bool stream_is_flushed(const struct stream *s);
-void stream_free_for_next(struct stream *s);
 void stream_close_soon(struct stream *s);
 void stream_break(struct stream *s, const char *why);
 void stream_tick(struct stream *s, uint64_t now);
 void stream_read(struct stream *s);
 uint64_t stream_rtt_ns(struct stream *s);
-void stream_refill(struct shard *sh, unsigned peer);
 void stream_destroy(struct stream *s);
 void stream_free_dead(struct shard *sh);
+void stream_enter(struct stream *s);
+void stream_leave(struct stream *s);
+void stream_count(struct shard *sh, unsigned peer, int n);
+int stream_resume(struct stream *s, bool again, const uint8_t *read, size_t len);
+void stream_retire(struct stream *s);
+
+/* pool.c */
+struct stream *stream_take(struct shard *sh, unsigned peer);
+void stream_free_for_next(struct stream *s);
+void stream_refill(struct shard *sh, unsigned peer);
+void stream_join_pool(struct stream *s);
+void stream_leave_pool(struct stream *s);
+
+/* stream_move.c */
+void stream_move(struct stream *s, struct shard *to);
+void stream_send_off(struct shard *sh);
+void stream_keep(struct stream *s, const uint8_t *at, size_t len);
+void stream_borrow(struct shard *sh, unsigned peer);
+struct shard *stream_asker(struct accel *a, unsigned peer);
+struct shard *stream_fewest(struct accel *a, unsigned peer);
 
 /* share.c */
-void share_start(struct accel *a);
+void share_start(struct shard *sh);
 
 #endif

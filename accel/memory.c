@@ -19,7 +19,11 @@
  *
  * That a peer has restarted shows by the number it has chosen for itself, in
  * its HELLO: what is left of streams to the old one is dead then, even if no
- * packet has told so.
+ * packet has told so. Every relay thread breaks its own; when all have, and so
+ * all that was lost is known, one of them tells the peer.
+ *
+ * The journal and what is known of peers are all relay threads': memory_lock.
+ * It is never held while streams are broken or written to.
  */
 #include "accel/internal.h"
 
@@ -49,25 +53,26 @@ static int tag_index(const struct accel *a, uint32_t number)
 	return -1;
 }
 
-/* Has a connection answer its next segment with a reset. */
-static struct flow *bury(struct accel *a, const struct tuple *t, bool client_here)
+/* Has a connection answer its next segment with a reset. Its entry is @sh's if there was none. */
+static struct flow *bury(struct shard *sh, const struct tuple *t, bool client_here)
 {
+	struct accel *a = sh->a;
 	int tag = tag_index(a, t->tag);
 	struct flow_key key;
 	struct flow *f;
+	bool added = false;
 
 	if (tag < 0 || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	flow_key_from_tuple(&key, t, client_here, (unsigned)tag);
 	f = flow_find(&a->flows, &key);
-	if (f && f->way != FLOW_QUERY)
-		return NULL;
-	if (!f)
-		f = flow_add(&a->flows, &key, t->ip_version, FLOW_RESET, now_ms());
-	if (!f)
+	if (!f) {
+		f = flow_add(&a->flows, &key, t->ip_version, FLOW_RESET, now_ms(), sh);
+		added = f != NULL;
+	}
+	if (!f || (!added && !flow_settle(f, FLOW_RESET)))
 		return NULL;
 	atomic_store(&f->until_ms, (now_ms() + TOMB_MS) | 1);
-	atomic_store(&f->way, FLOW_RESET);
 	return f;
 }
 
@@ -80,7 +85,7 @@ static bool bury_entry(void *ctx, int slot, const struct journal_entry *e)
 	return f != NULL;
 }
 
-/* Opens the journal and takes over what is in it. */
+/* Opens the journal and takes over what is in it. Before any other relay thread runs. */
 void memory_open(struct accel *a)
 {
 	bool was_there = false;
@@ -97,7 +102,7 @@ void memory_open(struct accel *a)
 			    e.text);
 	rcu_read_lock();
 	if (a->journal)
-		n = journal_each(a->journal, bury_entry, a);
+		n = journal_each(a->journal, bury_entry, a->shards);
 	rcu_read_unlock();
 	if (n)
 		log_info("accel: %zu connections of before are reset when their hosts speak", n);
@@ -114,7 +119,9 @@ bool memory_add(struct accel *a, struct flow *f, bool client_here)
 		return true;
 	flow_key_tuple(&f->key, f->ip_version, client_here, a->conf.tags[f->key.tag].number,
 		       &e.tuple);
+	pthread_mutex_lock(&a->memory_lock);
 	slot = journal_add(a->journal, &e);
+	pthread_mutex_unlock(&a->memory_lock);
 	if (slot >= 0)
 		f->slot = slot + 1;
 	return slot >= 0;
@@ -123,8 +130,11 @@ bool memory_add(struct accel *a, struct flow *f, bool client_here)
 /* Strikes a flow out: its hosts know that it has ended. */
 void memory_remove(struct accel *a, struct flow *f)
 {
-	if (f->slot && a->journal)
+	if (f->slot && a->journal) {
+		pthread_mutex_lock(&a->memory_lock);
 		journal_remove(a->journal, f->slot - 1);
+		pthread_mutex_unlock(&a->memory_lock);
+	}
 	f->slot = 0;
 }
 
@@ -137,71 +147,163 @@ void memory_forget(struct accel *a, struct flow *f)
 
 /* ---- what peers remember ---- */
 
+/* Room for one more; NULL: there is none. */
+static struct tuple *new_lost(struct peer_memory *p)
+{
+	unsigned room = p->room_lost ? 2 * p->room_lost : 64;
+	struct tuple *t;
+
+	if (p->n_lost == p->room_lost) {
+		t = room > LOST_MAX ? NULL : realloc(p->lost, room * sizeof(*t));
+		if (!t)
+			return NULL;
+		p->lost = t;
+		p->room_lost = room;
+	}
+	return &p->lost[p->n_lost++];
+}
+
 /* Remembers a connection that was lost with a peer, to tell it when it is back. */
 void memory_lost(struct accel *a, struct flow *f, bool client_here)
 {
 	struct peer_memory *p = &a->memories[f->peer];
 	struct tuple *t;
 
-	if (p->n_lost == p->room_lost) {
-		unsigned room = p->room_lost ? 2 * p->room_lost : 64;
-
-		t = room > LOST_MAX ? NULL : realloc(p->lost, room * sizeof(*t));
-		if (!t) {
-			p->lost_some = true;
-			return;
-		}
-		p->lost = t;
-		p->room_lost = room;
-	}
-	flow_key_tuple(&f->key, f->ip_version, client_here, a->conf.tags[f->key.tag].number,
-		       &p->lost[p->n_lost++]);
+	pthread_mutex_lock(&a->memory_lock);
+	t = new_lost(p);
+	if (t)
+		flow_key_tuple(&f->key, f->ip_version, client_here, a->conf.tags[f->key.tag].number,
+			       t);
+	else
+		p->lost_some = true;
+	pthread_mutex_unlock(&a->memory_lock);
 }
 
 /* Tells a peer that has come back what was accelerated with it. */
-static void tell(struct stream *s)
+static void tell(struct stream *s, const struct tuple *lost, unsigned n_lost, bool lost_some)
 {
-	struct peer_memory *p = &s->a->memories[s->peer];
 	uint8_t payload[RECORD_CTL_MAX], end[TUPLES_END_LEN] = {0};
 	unsigned i, n = 0;
 
-	for (i = 0; i < p->n_lost; i++) {
-		tuple_store(payload + (size_t)n++ * TUPLE_LEN, &p->lost[i]);
-		if (n < RECORD_TUPLES_MAX && i + 1 < p->n_lost)
+	for (i = 0; i < n_lost; i++) {
+		tuple_store(payload + (size_t)n++ * TUPLE_LEN, &lost[i]);
+		if (n < RECORD_TUPLES_MAX && i + 1 < n_lost)
 			continue;
 		stream_send(s, RECORD_TUPLES, payload, n * TUPLE_LEN);
 		stream_flush(s);
 		if (s->dead || (s->out && s->out->len > CHUNK_ROOM / 2)) {
 			/* It does not take it all at once: it must not believe that this is all. */
-			p->lost_some = true;
+			lost_some = true;
 			break;
 		}
 		n = 0;
 	}
-	end[0] = !in_quarantine(s->a) && !p->lost_some;
+	end[0] = !in_quarantine(s->a) && !lost_some;
 	stream_send(s, RECORD_TUPLES_END, end, sizeof(end));
 	stream_flush(s);
-	p->n_lost = 0;
-	p->lost_some = false;
+}
+
+/* Tells a peer on a stream what is owed to it, if all of it is known by now. */
+static void tell_owed(struct stream *s)
+{
+	struct peer_memory *p = &s->a->memories[s->peer];
+	struct tuple *lost = NULL;
+	unsigned n = 0;
+	bool some = false, now;
+
+	pthread_mutex_lock(&s->a->memory_lock);
+	now = p->owed && !p->ending && s->instance == p->instance;
+	if (now) {
+		lost = p->lost;
+		n = p->n_lost;
+		some = p->lost_some;
+		p->lost = NULL;
+		p->n_lost = p->room_lost = 0;
+		p->owed = p->lost_some = false;
+	}
+	pthread_mutex_unlock(&s->a->memory_lock);
+	if (now)
+		tell(s, lost, n, some);
+	free(lost);
+}
+
+/* Breaks what is left of a shard's streams to an earlier process of a peer. */
+static void break_earlier(struct shard *sh, const struct errand *e)
+{
+	struct stream *s;
+
+	rcu_read_lock();
+	for (s = sh->streams; s; s = s->next)
+		if (s->peer == e->peer && s->instance && s->instance != e->instance)
+			stream_break(s, "its process has ended");
+	rcu_read_unlock();
+}
+
+static void tell_on_any(struct shard *sh, const struct errand *e)
+{
+	struct stream *s;
+
+	rcu_read_lock();
+	for (s = sh->streams; s; s = s->next)
+		if (s->peer == e->peer && s->instance == e->instance && !s->dead &&
+		    s->state != STREAM_CLOSING) {
+			tell_owed(s);
+			break;
+		}
+	rcu_read_unlock();
+}
+
+static void all_broken(struct accel *a, const struct errand *e)
+{
+	bool last;
+
+	pthread_mutex_lock(&a->memory_lock);
+	last = !--a->memories[e->peer].ending;
+	pthread_mutex_unlock(&a->memory_lock);
+	if (last)
+		accel_everywhere(a, &(struct errand){.run = tell_on_any,
+						     .peer = e->peer,
+						     .instance = e->instance});
 }
 
 /* A peer's HELLO says who it is now. */
 void memory_met(struct stream *s, uint32_t instance)
 {
-	struct peer_memory *p = &s->a->memories[s->peer];
-	struct stream *other;
+	struct accel *a = s->a;
+	struct peer_memory *p = &a->memories[s->peer];
+	const struct errand breaking = {
+		.run = break_earlier, .done = all_broken, .peer = s->peer, .instance = instance};
+	uint32_t before;
 
 	s->instance = instance;
-	if (p->instance == instance)
-		return;
-	if (p->instance)
-		log_info("accel: peer %s has restarted",
-			 s->a->host.peer_name(s->a->host.ctx, s->peer));
-	for (other = s->shard->streams; other; other = other->next)
-		if (other->peer == s->peer && other->instance && other->instance != instance)
-			stream_break(other, "its process has ended");
+	pthread_mutex_lock(&a->memory_lock);
+	before = p->instance;
 	p->instance = instance;
-	tell(s);
+	if (before != instance) {
+		p->owed = true;
+		p->ending++;
+	}
+	pthread_mutex_unlock(&a->memory_lock);
+	if (before == instance) {
+		tell_owed(s); /* if the stream that it should have been told on broke */
+		return;
+	}
+	if (before)
+		log_info("accel: peer %s has restarted", a->host.peer_name(a->host.ctx, s->peer));
+	/* At once where it can be: what the peer says next may be about the same connections. */
+	break_earlier(s->shard, &breaking);
+	accel_everywhere(a, &breaking);
+}
+
+/* Whether a stream leads to an earlier process of its peer. */
+bool memory_is_earlier(const struct stream *s)
+{
+	bool is;
+
+	pthread_mutex_lock(&s->a->memory_lock);
+	is = s->instance && s->instance != s->a->memories[s->peer].instance;
+	pthread_mutex_unlock(&s->a->memory_lock);
+	return is;
 }
 
 /* A peer tells of connections that we may have forgotten. */
@@ -222,8 +324,8 @@ void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len)
 		if (tag < 0 || !s->a->host.agreed(s->a->host.ctx, (unsigned)tag, s->peer))
 			continue;
 		/* Whichever of its hosts is here: only one of the two keys will ever be met. */
-		bury(s->a, &t, true);
-		bury(s->a, &t, false);
+		bury(s->shard, &t, true);
+		bury(s->shard, &t, false);
 	}
 }
 
@@ -234,6 +336,7 @@ static bool all_told(struct accel *a, bool *know)
 	bool told = true;
 
 	*know = true;
+	pthread_mutex_lock(&a->memory_lock);
 	for (peer = 0; peer < a->conf.n_peers; peer++) {
 		for (tag = 0; tag < a->conf.n_tags; tag++)
 			if (a->conf.tags[tag].on && a->host.agreed(a->host.ctx, tag, peer))
@@ -245,27 +348,34 @@ static bool all_told(struct accel *a, bool *know)
 		told &= a->memories[peer].told;
 		*know &= a->memories[peer].knows;
 	}
+	pthread_mutex_unlock(&a->memory_lock);
 	return told;
 }
 
-static void bridge_confirmed(struct accel *a, struct flow *f)
+/* The way of an entry has just become FLOW_BRIDGE. */
+static void confirmed(struct accel *a, struct flow *f)
 {
-	relay_bridge(a, f, ACCEL_REASON_confirmed);
+	atomic_store(&f->reason, ACCEL_REASON_confirmed);
+	atomic_store(&f->until_ms, 0);
+	accel_count_bypass(a, ACCEL_REASON_confirmed);
 }
+
+/* What is known when all peers have told. */
+struct verdict {
+	struct accel *a;
+	bool know; /* all of it */
+};
 
 static bool settle(void *ctx, struct flow *f)
 {
-	struct accel *a = ctx;
-	bool know;
+	const struct verdict *v = ctx;
 
-	if (f->way != FLOW_QUERY || !all_told(a, &know))
+	if (f->way != FLOW_QUERY)
 		return false;
-	if (know) {
-		bridge_confirmed(a, f);
-	} else {
+	if (v->know && flow_settle(f, FLOW_BRIDGE))
+		confirmed(v->a, f);
+	else if (!v->know && flow_settle(f, FLOW_RESET))
 		atomic_store(&f->until_ms, (now_ms() + LINGER_MS) | 1);
-		atomic_store(&f->way, FLOW_RESET);
-	}
 	return false;
 }
 
@@ -273,25 +383,29 @@ static bool settle(void *ctx, struct flow *f)
 void memory_told(struct stream *s, bool knows)
 {
 	struct accel *a = s->a;
-	bool know;
+	struct verdict v = {.a = a};
 
+	pthread_mutex_lock(&a->memory_lock);
 	a->memories[s->peer].told = true;
 	a->memories[s->peer].knows = knows;
-	if (!in_quarantine(a) || !all_told(a, &know))
+	pthread_mutex_unlock(&a->memory_lock);
+	if (!in_quarantine(a) || !all_told(a, &v.know))
 		return;
-	flow_sweep(&a->flows, settle, a);
-	if (know)
+	flow_sweep(&a->flows, settle, &v);
+	if (v.know)
 		atomic_store(&a->quarantine_until_ns, 0);
 }
 
 /* ---- quarantine ---- */
 
 /* A segment of a connection that nothing is known about. */
-void memory_unknown(struct accel *a, unsigned tag, struct frame *f, struct packet *p)
+void memory_unknown(struct shard *sh, unsigned tag, struct frame *f, struct packet *p)
 {
+	struct accel *a = sh->a;
+	struct verdict v = {.a = a};
 	struct flow_key key;
 	struct flow *fl;
-	bool know;
+	bool told;
 
 	flow_key_of(&key, tag, f, p, true);
 	if (!p->payload)
@@ -304,28 +418,34 @@ void memory_unknown(struct accel *a, unsigned tag, struct frame *f, struct packe
 	}
 	if (atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return;
-	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms());
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms(), sh);
 	if (!fl)
 		return;
 	atomic_store(&fl->until_ms, (now_ms() + QUERY_MS) | 1);
-	settle(a, fl);
+	told = all_told(a, &v.know);
+	if (told)
+		settle(&v, fl);
 	if (fl->way == FLOW_BRIDGE)
 		a->host.send(a->host.ctx, tag, f);
-	else if (fl->way == FLOW_RESET && all_told(a, &know) && segment_answer_reset(f, p))
+	else if (fl->way == FLOW_RESET && told && segment_answer_reset(f, p))
 		a->host.send(a->host.ctx, tag, f);
 }
 
 /* The peer bridges a connection that nothing is known about here. */
-void memory_bridged(struct accel *a, const struct flow_key *key)
+void memory_bridged(struct shard *sh, const struct flow_key *key)
 {
+	struct accel *a = sh->a;
 	struct flow *f = flow_find(&a->flows, key);
 
-	if (!f && atomic_load(&a->flows.count) < ENTRIES_MAX)
-		f = flow_add(&a->flows, key, key->local[10] == 0xff ? 4 : 6, FLOW_BRIDGE, now_ms());
-	else if (f && f->way != FLOW_QUERY)
-		return;
-	if (f)
-		bridge_confirmed(a, f);
+	bool added = false;
+
+	if (!f && atomic_load(&a->flows.count) < ENTRIES_MAX) {
+		f = flow_add(&a->flows, key, key->local[10] == 0xff ? 4 : 6, FLOW_BRIDGE, now_ms(),
+			     sh);
+		added = f != NULL;
+	}
+	if (f && (added || flow_settle(f, FLOW_BRIDGE)))
+		confirmed(a, f);
 }
 
 /* Ends the quarantine when its time has come. */
@@ -334,7 +454,7 @@ void memory_tick(struct accel *a, uint64_t now)
 	uint64_t until = atomic_load(&a->quarantine_until_ns);
 
 	if (until && now > until)
-		atomic_store(&a->quarantine_until_ns, 0);
+		atomic_compare_exchange_strong(&a->quarantine_until_ns, &until, 0);
 }
 
 /* Closes the journal. @clean: every connection was reset, there is nothing to remember */

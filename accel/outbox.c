@@ -129,3 +129,11 @@ BIO *outbox_new(const BIO_METHOD *method, int fd, struct chunks *chunks)
 	BIO_set_init(b, 1);
 	return b;
 }
+
+/* Another thread writes from now on. @chunks: its own */
+void outbox_move(BIO *box, struct chunks *chunks)
+{
+	struct outbox *o = BIO_get_data(box);
+
+	o->chunks = chunks;
+}

@@ -8,6 +8,7 @@
 #include <openssl/bio.h>
 
 BIO_METHOD *outbox_method(void);
+void outbox_move(BIO *box, struct chunks *chunks);
 BIO *outbox_new(const BIO_METHOD *method, int fd, struct chunks *chunks);
 
 #endif

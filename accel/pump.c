@@ -117,7 +117,7 @@ static void pump_once(struct relay *r)
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	r->credit -= (uint64_t)n;
-	atomic_fetch_add_explicit(&r->a->counts.bytes_out, (uint64_t)n, memory_order_relaxed);
+	counter_add(&r->shard->bytes_out, (uint64_t)n);
 }
 
 /* Moves what the host has sent to the stream, as far as that takes it. */
@@ -264,7 +264,7 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 	r->owed += len;
 	r->received += len;
 	r->shard->moved += len;
-	atomic_fetch_add_explicit(&r->a->counts.bytes_in, len, memory_order_relaxed);
+	counter_add(&r->shard->bytes_in, len);
 	if (!r->queue && attached(r)) {
 		n = write_host(r, bytes, len);
 		if (n < 0) {

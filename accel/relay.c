@@ -3,7 +3,7 @@
 /*
  * Theory of operation
  *
- * A relay is what the relay thread keeps of a flow while it is live. life.c
+ * A relay is what its relay thread keeps of a flow while it is live. life.c
  * decides, this file acts: records to the stream, segments to the stack or to
  * the host, sockets, the way of the flow's entry. When it has ended, the entry
  * stays in the table for a while (flow.until_ms), without a relay.
@@ -329,8 +329,9 @@ void relay_free_ended(struct shard *sh)
 			sh->relays = r->next;
 		if (r->next)
 			r->next->prev = r->prev;
-		sh->a->n_relays--;
-		sh->a->budget.granted -= r->window;
+		atomic_fetch_sub(&sh->a->n_relays, 1);
+		atomic_fetch_sub(&sh->n_relays, 1);
+		atomic_fetch_sub(&sh->a->budget.granted, r->window);
 		free(r);
 	}
 }
@@ -345,7 +346,7 @@ struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role)
 	struct relay *r = window ? calloc(1, sizeof(*r)) : NULL;
 
 	if (!r) {
-		a->budget.granted -= window;
+		atomic_fetch_sub(&a->budget.granted, window);
 		return NULL;
 	}
 	r->a = a;
@@ -360,10 +361,30 @@ struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role)
 	if (r->next)
 		r->next->prev = r;
 	sh->relays = r;
-	a->n_relays++;
+	atomic_fetch_add(&a->n_relays, 1);
+	atomic_fetch_add(&sh->n_relays, 1);
 	f->relay = r;
 	count_crowd(r, CROWD_NONE);
 	return r;
+}
+
+/* Streams to a peer have become free: flows that wait have them. */
+void relay_serve_waiting(struct shard *sh, unsigned peer)
+{
+	struct pool *p = &sh->pools[peer];
+	struct stream *s;
+	struct relay *r;
+
+	if (!p->waiting || !p->idle)
+		return;
+	for (r = sh->relays; r && p->waiting && p->idle; r = r->next) {
+		if (!r->waiting || r->ended || r->flow->peer != peer)
+			continue;
+		s = stream_take(sh, peer);
+		if (!s)
+			return;
+		relay_open(r, s);
+	}
 }
 
 /* Asks the far side to connect. */
@@ -475,6 +496,10 @@ void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p
 		return;
 	flow_key_of(&key, tag, f, p, true);
 	fl = flow_find(&a->flows, &key);
+	if (fl && fl->shard != sh) {
+		news_frame(fl->shard, NEWS_SYN, tag, f);
+		return;
+	}
 	if (fl && fl->relay && fl->way == FLOW_HELD) {
 		struct relay *r = fl->relay;
 
@@ -503,9 +528,13 @@ void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p
 		a->host.send(a->host.ctx, tag, f);
 		return;
 	}
-	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms());
-	if (!fl)
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms(), sh);
+	if (!fl) {
+		fl = flow_find(&a->flows, &key);
+		if (fl) /* another thread's, by now */
+			news_frame(fl->shard, NEWS_SYN, tag, f);
 		return;
+	}
 	memcpy(fl->local_mac, f->data + 6, 6);
 	memcpy(fl->remote_mac, f->data, 6);
 	fl->host_mss = segment_mss(f, p);
@@ -537,9 +566,10 @@ static enum refuse authorise(struct accel *a, const struct stream *s, const stru
 }
 
 /* An entry for a connection that the peer opens. NULL: why not. */
-static struct flow *far_entry(struct accel *a, const struct open_record *o, unsigned tag,
+static struct flow *far_entry(struct shard *sh, const struct open_record *o, unsigned tag,
 			      enum refuse *why)
 {
+	struct accel *a = sh->a;
 	struct flow_key key;
 	struct flow *f;
 	struct err e;
@@ -547,7 +577,7 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	flow_key_from_tuple(&key, &o->tuple, false, tag);
 	f = flow_find(&a->flows, &key);
 	*why = f && f->way == FLOW_HELD ? REFUSE_crossing : REFUSE_busy;
-	if (f && (f->relay || f->way == FLOW_BRIDGE))
+	if (f && (f->shard != sh || f->relay || f->way == FLOW_BRIDGE))
 		return NULL;
 	if (f)
 		memory_forget(a, f);
@@ -555,7 +585,7 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 	if (a->n_relays >= a->limits.relays || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	/* Workers must not see it as diverted before it is complete. */
-	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms());
+	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms(), sh);
 	if (!f)
 		return NULL;
 	memcpy(f->local_mac, o->server_mac, 6);
@@ -568,6 +598,21 @@ static struct flow *far_entry(struct accel *a, const struct open_record *o, unsi
 		return f;
 	flow_remove(&a->flows, f);
 	return NULL;
+}
+
+/* The shard that must serve what a peer opens: that of the connection's entry, if there is one. */
+struct shard *relay_place(struct stream *s, const struct open_record *o)
+{
+	struct accel *a = s->a;
+	struct flow_key key;
+	struct flow *f;
+	unsigned tag;
+
+	if (a->n_shards == 1 || authorise(a, s, o, &tag) != REFUSE_COUNT)
+		return s->shard;
+	flow_key_from_tuple(&key, &o->tuple, false, tag);
+	f = flow_find(&a->flows, &key);
+	return f ? f->shard : s->placed ? s->shard : shard_for_open(s->shard);
 }
 
 /* A peer has us connect to a server here. */
@@ -583,7 +628,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 	if (why != REFUSE_COUNT)
 		atomic_fetch_add(&a->counts.unauthorised, 1);
 	else
-		f = far_entry(a, o, tag, &why);
+		f = far_entry(s->shard, o, tag, &why);
 	if (f) {
 		f->peer = s->peer;
 		atomic_store(&f->way, FLOW_DIVERT);
@@ -608,64 +653,6 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 	say_refused(s, why, NULL);
 	atomic_fetch_add(&a->counts.refused, 1);
 	stream_free_for_next(s);
-}
-
-static void accepted(struct accel *a, struct tap *t, int fd, const struct sockaddr_storage *client)
-{
-	struct sockaddr_storage server = {0};
-	socklen_t len = sizeof(server);
-	struct flow_key key = {.vid = t->vid, .tag = (uint16_t)t->tag};
-	struct flow *f;
-
-	getsockname(fd, (struct sockaddr *)&server, &len);
-	if (client->ss_family == AF_INET) {
-		const struct sockaddr_in *c = (const void *)client, *s = (void *)&server;
-
-		key.local[10] = key.local[11] = key.remote[10] = key.remote[11] = 0xff;
-		memcpy(key.local + 12, &c->sin_addr, 4);
-		memcpy(key.remote + 12, &s->sin_addr, 4);
-		key.local_port = ntohs(c->sin_port);
-		key.remote_port = ntohs(s->sin_port);
-	} else {
-		const struct sockaddr_in6 *c = (const void *)client, *s = (void *)&server;
-
-		memcpy(key.local, &c->sin6_addr, 16);
-		memcpy(key.remote, &s->sin6_addr, 16);
-		key.local_port = ntohs(c->sin6_port);
-		key.remote_port = ntohs(s->sin6_port);
-	}
-	f = flow_find(&a->flows, &key);
-	if (f && f->relay && f->relay->life.phase == LIFE_ACCEPTING && f->relay->io.fd < 0) {
-		pump_attach(f->relay, fd);
-		relay_event(f->relay, LIFE_EV_accepted);
-		return;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
-	close(fd);
-}
-
-/* A listener of a TAP has sockets. */
-void relay_acceptable(void *ctx, uint32_t events)
-{
-	struct tap_listener *l = ctx;
-	struct tap *t = l->tap;
-	struct accel *a = caa_container_of(t->stack, struct accel, stack);
-	struct sockaddr_storage client = {0};
-	socklen_t len = sizeof(client);
-	int fd;
-
-	rcu_read_lock();
-	/* A listener made on demand may go with the flow that it was made for. */
-	while (l->io.fd >= 0 && (fd = accept4(l->io.fd, (struct sockaddr *)&client, &len,
-					      SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-		bool last = l->users == 1;
-
-		accepted(a, t, fd, &client);
-		if (last)
-			break;
-		len = sizeof(client);
-	}
-	rcu_read_unlock();
 }
 
 /* ---- what the peer says ---- */

@@ -4,6 +4,7 @@
 
 #include "lib/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The client has given up: the far side is told, if it was asked. */
@@ -52,15 +53,17 @@ void relay_tick(struct relay *r, uint64_t now)
 
 static struct log_limit moved_limit = LOG_LIMIT(1);
 
-/* A MAC is elsewhere now: connections that were ended for it are reset, the stack cannot move. */
-void relay_moved(struct shard *sh, unsigned tag, uint16_t vid, const uint8_t mac[6])
+static void kill_moved(struct shard *sh, const struct errand *e)
 {
+	const uint8_t *mac = e->key.local;
+	unsigned tag = e->key.tag, n = 0;
+	uint16_t vid = e->key.vid;
 	struct accel *a = sh->a;
-	int place = a->host.place(a->host.ctx, tag, vid, mac);
 	struct relay *r;
-	uint64_t more;
-	unsigned n = 0;
+	int place;
 
+	rcu_read_lock();
+	place = a->host.place(a->host.ctx, tag, vid, mac);
 	for (r = sh->relays; r; r = r->next) {
 		struct flow *f = r->flow;
 
@@ -72,9 +75,32 @@ void relay_moved(struct shard *sh, unsigned tag, uint16_t vid, const uint8_t mac
 		relay_event(r, LIFE_EV_kill);
 		n++;
 	}
+	rcu_read_unlock();
+	atomic_fetch_add(e->n, n);
+}
+
+static void all_killed(struct accel *a, const struct errand *e)
+{
+	const uint8_t *mac = e->key.local;
+	unsigned n = *e->n;
+	uint64_t more;
+
+	free(e->n);
 	atomic_fetch_add(&a->counts.moved, n);
 	if (n && log_allowed(&moved_limit, &more))
 		log_warning("accel: %02x:%02x:%02x:%02x:%02x:%02x has moved to another site: %u "
 			    "accelerated connections of it were reset",
 			    mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], n);
+}
+
+/* A MAC (in the key's local) is elsewhere now: connections that were ended for it are reset, the
+ * stack cannot move. */
+void relay_moved(struct accel *a, const struct flow_key *key)
+{
+	_Atomic unsigned *n = calloc(1, sizeof(*n));
+
+	if (n)
+		accel_everywhere(
+			a, &(struct errand){
+				   .run = kill_moved, .done = all_killed, .key = *key, .n = n});
 }

@@ -1,10 +1,33 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* shard.c - a relay thread: its loop, what it does each turn and each tick */
+/* shard.c - a relay thread: its loop, what it does each turn and each tick, and which one is chosen
+ */
+/*
+ * Theory of operation
+ *
+ * Every flow, its socket and its streams are one relay thread's, so nothing
+ * that is done for a segment or a record needs a lock. Which one is decided
+ * once, by who has least to do:
+ *
+ * - at the client's side for the SYN, by the worker that saw it;
+ * - at the server's side for the OPEN: an idle stream may go to another thread
+ *   (stream_move()), with what was read of it, before its flow begins.
+ *
+ * Where nobody has less to do than others, the hash of the connection decides,
+ * and a stream stays. A connection that the table knows goes to the thread of
+ * its entry, whoever has less to do.
+ *
+ * What a thread has to do is the number of its flows, and how busy it has been
+ * lately: an idle flow and one that fills a processor are both one flow.
+ */
 #include "accel/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+/* So many flows are as much as a tenth of a processor. */
+#define FLOWS_A_TENTH 8
 
 static void pump_pending(struct shard *sh)
 {
@@ -57,9 +80,10 @@ static bool end_turn(void *ctx)
 		flush_said(sh);
 		rcu_read_unlock();
 	}
+	stream_send_off(sh);
 	stream_free_dead(sh);
 	relay_free_ended(sh);
-	return sh->pending_relays || sh->pending_streams;
+	return sh->pending_relays || sh->pending_streams || sh->leaving;
 }
 
 /*
@@ -81,6 +105,76 @@ void shard_gather(struct shard *sh)
 		usleep(GATHER_US);
 }
 
+/* ---- which one ---- */
+
+static unsigned load(const struct shard *sh)
+{
+	return atomic_load_explicit(&sh->n_relays, memory_order_relaxed) +
+	       atomic_load_explicit(&sh->news, memory_order_relaxed) +
+	       FLOWS_A_TENTH * atomic_load_explicit(&sh->busy_tenths, memory_order_relaxed);
+}
+
+static struct shard *least(struct shard *best)
+{
+	struct accel *a = best->a;
+	unsigned i, had = load(best), has;
+
+	for (i = 0; i < a->n_shards; i++) {
+		has = load(&a->shards[i]);
+		if (has < had) {
+			had = has;
+			best = &a->shards[i];
+		}
+	}
+	return best;
+}
+
+/* The shard that hears first of a connection without an entry: always the same. */
+struct shard *shard_of_key(struct accel *a, const struct flow_key *key)
+{
+	return &a->shards[flow_hash(&a->flows, key) % a->n_shards];
+}
+
+/* The shard that a new connection's SYN is for. Any thread. */
+struct shard *shard_for_syn(struct accel *a, const struct flow_key *key)
+{
+	return least(shard_of_key(a, key));
+}
+
+/* The shard that is to serve a flow which the peer opens on a stream of @own. To move one costs
+ * something, so there must be a reason. */
+struct shard *shard_for_open(struct shard *own)
+{
+	struct shard *best = least(own);
+	unsigned has = load(own), least_load = load(best);
+
+	return has > least_load + least_load / 4 + !!least_load ? best : own;
+}
+
+/* ---- time ---- */
+
+static uint64_t processor_ns(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t)
+		       ? 0
+		       : (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static void measure_load(struct shard *sh, uint64_t now)
+{
+	uint64_t used = processor_ns(), elapsed = now - sh->tick_ns;
+
+	if (sh->tick_ns && elapsed)
+		atomic_store(&sh->busy_tenths,
+			     (unsigned)((used - sh->processor_ns) * 10 / elapsed));
+	sh->tick_ns = now;
+	sh->processor_ns = used;
+	sh->busy = sh->moved - sh->ticked >= BUSY_BYTES;
+	sh->ticked = sh->moved;
+}
+
 static void tick(void *ctx)
 {
 	struct shard *sh = ctx;
@@ -88,17 +182,16 @@ static void tick(void *ctx)
 	struct relay *r;
 	struct stream *s;
 
-	sh->busy = sh->moved - sh->ticked >= BUSY_BYTES;
-	sh->ticked = sh->moved;
+	measure_load(sh, now);
 	rcu_read_lock();
 	for (r = sh->relays; r; r = r->next)
 		relay_tick(r, now);
 	for (s = sh->streams; s; s = s->next)
 		stream_tick(s, now);
 	rcu_read_unlock();
-	if (now - sh->a->swept_ns > NS_PER_S) {
-		sh->a->swept_ns = now;
-		accel_second(sh->a, now);
+	if (now - sh->swept_ns > NS_PER_S) {
+		sh->swept_ns = now;
+		accel_second(sh, now);
 	}
 }
 
@@ -106,6 +199,7 @@ static void tick(void *ctx)
 int shard_init(struct shard *sh, struct accel *a, struct err *e)
 {
 	sh->a = a;
+	sh->index = (unsigned)(sh - a->shards);
 	sh->loop = loop_new(e);
 	if (!sh->loop)
 		return -EIO;
@@ -127,6 +221,15 @@ int shard_start(struct shard *sh, void *(*run)(void *shard), struct err *e)
 		return err_set(e, ret, "thread: %s", strerror(ret));
 	sh->running = true;
 	return 0;
+}
+
+/* What its thread does until shard_stop(). */
+void shard_run(struct shard *sh)
+{
+	rcu_register_thread();
+	share_start(sh);
+	loop_run(sh->loop);
+	rcu_unregister_thread();
 }
 
 static void stop(void *arg)

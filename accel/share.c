@@ -4,6 +4,9 @@
  * The kernel paces each stream. Those that have sent something since the last
  * look divide the share evenly; one that begins between two looks may send as
  * much as it would get among them.
+ *
+ * Each relay thread looks at its own streams, and paces them by what the first
+ * one has found the share of all to be, at most one look ago.
  */
 #include "accel/internal.h"
 
@@ -29,13 +32,13 @@ static void pace(struct stream *s, uint64_t bytes_per_s)
 	setsockopt(s->io.fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_s, sizeof(bytes_per_s));
 }
 
-static void share_of_peer(struct accel *a, unsigned peer, uint64_t elapsed_ns)
+static void look_at(struct shard *sh, unsigned peer, uint64_t elapsed_ns)
 {
-	uint64_t sent = 0, share;
+	uint64_t sent = 0;
 	struct stream *s;
 	unsigned active = 0;
 
-	for (s = a->shards->streams; s; s = s->next) {
+	for (s = sh->streams; s; s = s->next) {
 		if (s->peer != peer || s->dead)
 			continue;
 		s->active = s->wrote != s->wrote_before;
@@ -43,36 +46,67 @@ static void share_of_peer(struct accel *a, unsigned peer, uint64_t elapsed_ns)
 		sent += s->wrote - s->wrote_before;
 		s->wrote_before = s->wrote;
 	}
-	sent = clock_rate_bps(sent, elapsed_ns) / SEGMENT_PAYLOAD * SEGMENT_WIRE;
-	share = clock_bytes_in(a->host.share(a->host.ctx, peer, sent), NS_PER_S) / SEGMENT_WIRE *
-		SEGMENT_PAYLOAD;
-	for (s = a->shards->streams; s; s = s->next)
+	atomic_store(&sh->sent_bps[peer], clock_rate_bps(sent, elapsed_ns));
+	atomic_store(&sh->active[peer], active);
+}
+
+/* Asks what all streams to a peer may send. The first one's. */
+static void divide(struct accel *a, unsigned peer)
+{
+	uint64_t sent = 0, share;
+	unsigned i;
+
+	for (i = 0; i < a->n_shards; i++)
+		sent += atomic_load(&a->shards[i].sent_bps[peer]);
+	share = a->host.share(a->host.ctx, peer, sent / SEGMENT_PAYLOAD * SEGMENT_WIRE);
+	atomic_store(&a->share[peer],
+		     clock_bytes_in(share, NS_PER_S) / SEGMENT_WIRE * SEGMENT_PAYLOAD);
+}
+
+static void pace_all(struct shard *sh, unsigned peer)
+{
+	uint64_t share = atomic_load(&sh->a->share[peer]);
+	unsigned i, active = 0;
+	struct stream *s;
+
+	if (!share) /* not divided yet */
+		return;
+	for (i = 0; i < sh->a->n_shards; i++)
+		active += atomic_load(&sh->a->shards[i].active[peer]);
+	for (s = sh->streams; s; s = s->next)
 		if (s->peer == peer && !s->dead)
 			pace(s, share / (active + !s->active));
 }
 
 static void tick(void *ctx)
 {
-	struct accel *a = ctx;
-	uint64_t now = clock_ns(), elapsed = now - a->shared_ns;
+	struct shard *sh = ctx;
+	struct accel *a = sh->a;
+	uint64_t now = clock_ns(), elapsed = now - sh->shared_ns;
 	unsigned i;
 
-	a->shared_ns = now;
-	for (i = 0; i < a->conf.n_peers; i++)
-		if (a->conf.rate_bps[i])
-			share_of_peer(a, i, elapsed ? elapsed : 1);
+	sh->shared_ns = now;
+	for (i = 0; i < a->conf.n_peers; i++) {
+		if (!a->conf.rate_bps[i])
+			continue;
+		look_at(sh, i, elapsed ? elapsed : 1);
+		if (sh == a->shards)
+			divide(a, i);
+		pace_all(sh, i);
+	}
 }
 
 /* Begins to divide the rates of the peers that have one. */
-void share_start(struct accel *a)
+void share_start(struct shard *sh)
 {
+	struct accel *a = sh->a;
 	bool any = false;
 	unsigned i;
 
 	for (i = 0; i < a->conf.n_peers; i++)
 		any |= a->conf.rate_bps[i] != 0;
-	a->share_timer = (struct loop_timer){.expired = tick, .ctx = a};
-	a->shared_ns = clock_ns();
+	sh->share_timer = (struct loop_timer){.expired = tick, .ctx = sh};
+	sh->shared_ns = clock_ns();
 	if (any)
-		loop_timer_start(a->shards->loop, &a->share_timer, SHARE_NS, SHARE_NS);
+		loop_timer_start(sh->loop, &sh->share_timer, SHARE_NS, SHARE_NS);
 }

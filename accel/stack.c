@@ -424,18 +424,12 @@ static struct tap *find_tap(const struct stack *s, unsigned tag, uint16_t vid)
 	return NULL;
 }
 
-/*
- * The TAP of a (tag, VLAN); it is made on first use. The relay thread only.
- * @tag: index
- * Returns NULL with a text when it cannot be made.
- */
-struct tap *stack_tap(struct stack *s, unsigned tag, uint16_t vid, struct err *e)
+/* Makes a TAP, with its listeners. NULL with a text: it cannot be made. */
+static struct tap *make_tap(struct stack *s, unsigned tag, uint16_t vid, struct err *e)
 {
-	struct tap *t = find_tap(s, tag, vid);
+	struct tap *t;
 	unsigned i;
 
-	if (t)
-		return t;
 	if (s->n_taps == STACK_TAPS_MAX) {
 		err_set(e, E2BIG, "more than %d VLANs", STACK_TAPS_MAX);
 		return NULL;
@@ -469,6 +463,24 @@ struct tap *stack_tap(struct stack *s, unsigned tag, uint16_t vid, struct err *e
 fail:
 	close_tap(t);
 	return NULL;
+}
+
+/*
+ * The TAP of a (tag, VLAN); it is made on first use. Relay threads.
+ * @tag: index
+ * Returns NULL with a text when it cannot be made.
+ */
+struct tap *stack_tap(struct stack *s, unsigned tag, uint16_t vid, struct err *e)
+{
+	struct tap *t = find_tap(s, tag, vid);
+
+	if (t)
+		return t;
+	pthread_mutex_lock(&s->lock);
+	t = find_tap(s, tag, vid);
+	t = t ? t : make_tap(s, tag, vid, e);
+	pthread_mutex_unlock(&s->lock);
+	return t;
 }
 
 /* Writes a frame to a TAP; its destination becomes the TAP. Any thread. Returns false if it was

@@ -8,6 +8,7 @@
 #include "lib/loop.h"
 
 #include <net/if.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -55,6 +56,7 @@ struct keepalive {
 };
 
 struct stack {
+	pthread_mutex_t lock; /* of what makes a TAP */
 	unsigned n_workers;
 	unsigned without;
 	bool vnet;

@@ -5,13 +5,17 @@
 #include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
+/* What a relay thread is asked, one after the other. */
 struct question {
-	struct accel *a;
-	bool flows;
-	json_t *answer;
+	struct shard *shard;
+	json_t *list;			  /* its flows are added to it; NULL: not asked */
+	json_t *threads;		  /* what it tells of itself is added to it */
+	unsigned *streams, *busy, *spare; /* of each peer: its own are added */
 	sem_t done;
 };
 
@@ -81,17 +85,12 @@ static json_t *describe(const struct accel *a, const struct flow *f)
 	return o;
 }
 
-struct listing {
-	struct accel *a;
-	json_t *all;
-};
-
 static bool list_flow(void *ctx, struct flow *f)
 {
-	struct listing *l = ctx;
+	struct question *q = ctx;
 
-	if (f->way != FLOW_RESET && f->way != FLOW_CLOSED)
-		json_array_append_new(l->all, describe(l->a, f));
+	if (f->shard == q->shard && f->way != FLOW_RESET && f->way != FLOW_CLOSED)
+		json_array_append_new(q->list, describe(q->shard->a, f));
 	return false;
 }
 
@@ -106,68 +105,99 @@ static json_t *reasons(const struct accel *a)
 	return o;
 }
 
-static json_t *pools(const struct accel *a)
+/* What a relay thread has used of a processor so far. Its own. */
+static double processor_s(void)
 {
-	json_t *all = json_array();
-	const struct stream *s;
-	unsigned i;
+	struct timespec t = {0};
 
-	for (i = 0; i < a->conf.n_peers; i++) {
-		unsigned n = 0, busy = 0;
-
-		for (s = a->shards->streams; s; s = s->next) {
-			n += s->peer == i && !s->dead;
-			busy += s->peer == i && !s->dead && s->state == STREAM_BUSY;
-		}
-		json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:i}", "peer",
-						     a->host.peer_name(a->host.ctx, i), "streams",
-						     (int)n, "busy", (int)busy, "spare",
-						     (int)a->shards->pools[i].idle));
-	}
-	return all;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / NS_PER_S;
 }
 
 static void answer(void *arg)
 {
 	struct question *q = arg;
-	struct accel *a = q->a;
-	const struct accel_counts *c = &a->counts;
-	struct listing l = {a, json_array()};
+	struct shard *sh = q->shard;
+	const struct stream *s;
+	unsigned i;
 
-	q->answer = json_pack(
-		"{s:s, s:i, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I}}",
-		"steering", a->stack.steer->name, "flows", (int)a->n_relays, "entries",
-		(json_int_t)atomic_load(&a->flows.count), "streams", pools(a), "bypassed",
-		reasons(a), "connections", "opened", count(&c->opened), "accepted",
-		count(&c->accepted), "refused", count(&c->refused), "closed", count(&c->closed),
-		"reset", count(&c->reset), "unauthorised", count(&c->unauthorised), "moved",
-		count(&c->moved), "frames", "stray", count(&c->stray), "resets_sent",
-		count(&c->resets_sent), "acks_sent", count(&c->acks_sent), "tap_dropped",
-		count(&c->tap_dropped), "tap_lost", count(&c->tap_lost), "overrun",
-		count(&c->overrun), "protocol_errors", count(&c->protocol), "sent_bytes",
-		count(&c->bytes_out), "received_bytes", count(&c->bytes_in), "memory",
-		"limit_bytes", (json_int_t)a->budget.limit, "granted_bytes",
-		(json_int_t)a->budget.granted);
-	if (q->flows && !a->stopping)
-		flow_sweep(&a->flows, list_flow, &l);
-	json_object_set_new(q->answer, "list", l.all);
+	for (s = sh->streams; s; s = s->next) {
+		q->streams[s->peer] += !s->dead;
+		q->busy[s->peer] += !s->dead && s->state == STREAM_BUSY;
+	}
+	for (i = 0; i < sh->a->conf.n_peers; i++)
+		q->spare[i] += sh->pools[i].idle;
+	json_array_append_new(q->threads,
+			      json_pack("{s:i, s:i, s:f, s:I, s:I}", "flows", (int)sh->n_relays,
+					"streams", (int)sh->n_streams, "processor_s", processor_s(),
+					"sent_bytes", (json_int_t)counter_get(&sh->bytes_out),
+					"received_bytes", (json_int_t)counter_get(&sh->bytes_in)));
+	if (q->list && !sh->a->stopping)
+		flow_sweep(&sh->a->flows, list_flow, q);
 	sem_post(&q->done);
+}
+
+/* Asks all relay threads. Returns what they say of themselves. */
+static json_t *ask(struct accel *a, json_t *list, json_t *pools)
+{
+	unsigned n[3][ACCEL_PEERS_MAX] = {0}, i;
+	struct question q = {.list = list,
+			     .threads = json_array(),
+			     .streams = n[0],
+			     .busy = n[1],
+			     .spare = n[2]};
+
+	sem_init(&q.done, 0, 0);
+	for (i = 0; i < a->n_shards; i++) {
+		q.shard = &a->shards[i];
+		if (!loop_post(q.shard->loop, answer, &q))
+			while (sem_wait(&q.done) && errno == EINTR)
+				;
+	}
+	sem_destroy(&q.done);
+	for (i = 0; i < a->conf.n_peers; i++)
+		json_array_append_new(pools, json_pack("{s:s, s:i, s:i, s:i}", "peer",
+						       a->host.peer_name(a->host.ctx, i), "streams",
+						       (int)n[0][i], "busy", (int)n[1][i], "spare",
+						       (int)n[2][i]));
+	return q.threads;
+}
+
+static json_int_t sum(const struct accel *a, size_t of)
+{
+	uint64_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < a->n_shards; i++)
+		n += counter_get((const counter *)((const char *)&a->shards[i] + of));
+	return (json_int_t)n;
 }
 
 /*
  * Makes the part of the status document that is accel's; a new reference, NULL
- * if memory is short. Not the relay thread.
+ * if memory is short. Not a relay thread.
  * @flows: list them all
  */
 json_t *accel_status(struct accel *a, bool flows)
 {
-	struct question q = {.a = a, .flows = flows};
+	const struct accel_counts *c = &a->counts;
+	json_t *list = json_array(), *pools = json_array(), *threads;
 
-	sem_init(&q.done, 0, 0);
-	if (!loop_post(a->shards->loop, answer, &q))
-		while (sem_wait(&q.done) && errno == EINTR)
-			;
-	sem_destroy(&q.done);
-	return q.answer;
+	threads = ask(a, flows ? list : NULL, pools);
+	return json_pack(
+		"{s:s, s:i, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, "
+		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I}, s:o, s:o}",
+		"steering", a->stack.steer->name, "flows", (int)a->n_relays, "entries",
+		(json_int_t)atomic_load(&a->flows.count), "streams", pools, "bypassed", reasons(a),
+		"connections", "opened", count(&c->opened), "accepted", count(&c->accepted),
+		"refused", count(&c->refused), "closed", count(&c->closed), "reset",
+		count(&c->reset), "unauthorised", count(&c->unauthorised), "moved",
+		count(&c->moved), "frames", "stray", count(&c->stray), "resets_sent",
+		count(&c->resets_sent), "acks_sent", count(&c->acks_sent), "tap_dropped",
+		count(&c->tap_dropped), "tap_lost", count(&c->tap_lost), "overrun",
+		count(&c->overrun), "protocol_errors", count(&c->protocol), "sent_bytes",
+		sum(a, offsetof(struct shard, bytes_out)), "received_bytes",
+		sum(a, offsetof(struct shard, bytes_in)), "memory", "limit_bytes",
+		(json_int_t)a->budget.limit, "granted_bytes", (json_int_t)a->budget.granted,
+		"relay_threads", threads, "list", list);
 }

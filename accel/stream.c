@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* stream.c - TLS connections to peers: records in and out, a pool of idle ones */
+/* stream.c - TLS connections to peers: records in and out */
 /*
  * Theory of operation
  *
@@ -35,11 +35,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define STREAM_BUFFER  CREDIT_MAX /* more than credit allows is never on the way */
-#define OUT_SMALL      4096	  /* bytes that wait for what is said after them in the same turn */
-#define REFILL_WAIT_NS (5 * NS_PER_S)
-#define REFILL_MAX     512 /* asked for at a time */
-#define RTT_FRESH_NS   (40 * NS_PER_MS)
+#define STREAM_BUFFER CREDIT_MAX /* more than credit allows is never on the way */
+#define OUT_SMALL     4096	 /* bytes that wait for what is said after them in the same turn */
+#define RTT_FRESH_NS  (40 * NS_PER_MS)
 
 /* TCP itself gives up after so many outages: where the sealed transport passes and TCP does not. */
 #define KERNEL_PATIENCE 3
@@ -56,6 +54,7 @@ struct handover {
 	int fd;
 	SSL *ssl;
 	bool we_called, we_open;
+	bool asked_for; /* by that shard */
 };
 
 /*
@@ -108,55 +107,32 @@ static bool is_silent(const struct stream *s, uint64_t now)
 	       info.tcpi_last_ack_recv * NS_PER_MS > outage_ns;
 }
 
-/* ---- idle ones ---- */
-
-/* A stream that we open flows on waits for the next. @warm: it has carried something */
-static void to_idle(struct stream *s, bool warm)
-{
-	struct pool *p = &s->shard->pools[s->peer];
-
-	s->state = STREAM_IDLE;
-	s->warmer = warm ? NULL : p->coldest;
-	s->colder = warm ? p->warmest : NULL;
-	*(s->warmer ? &s->warmer->colder : &p->warmest) = s;
-	*(s->colder ? &s->colder->warmer : &p->coldest) = s;
-	p->idle++;
-}
-
-/* …and does so no more. */
-static void from_idle(struct stream *s)
-{
-	struct pool *p = &s->shard->pools[s->peer];
-
-	*(s->warmer ? &s->warmer->colder : &p->warmest) = s->colder;
-	*(s->colder ? &s->colder->warmer : &p->coldest) = s->warmer;
-	p->idle--;
-}
-
-/* No flow will be opened on a stream any more. */
-static void leave_pool(struct stream *s)
-{
-	if (!s->heard || !s->we_open || s->state == STREAM_CLOSING)
-		return;
-	if (s->state == STREAM_IDLE)
-		from_idle(s);
-	s->shard->pools[s->peer].streams--;
-}
-
 /* ---- ending ---- */
 
 static void to_dead(struct stream *s)
 {
 	if (s->dead)
 		return;
-	leave_pool(s);
+	stream_leave_pool(s);
 	s->dead = true;
 	s->next_dead = s->shard->dead_streams;
 	s->shard->dead_streams = s;
 }
 
-/* Frees a stream that is dead, or all of them at the end. */
-void stream_destroy(struct stream *s)
+/* A stream is its shard's from now on. */
+void stream_enter(struct stream *s)
+{
+	struct shard *sh = s->shard;
+
+	s->prev = NULL;
+	s->next = sh->streams;
+	if (s->next)
+		s->next->prev = s;
+	sh->streams = s;
+	stream_join_pool(s);
+}
+
+static void unlink_from(struct stream *s)
 {
 	if (s->prev)
 		s->prev->next = s->next;
@@ -164,12 +140,36 @@ void stream_destroy(struct stream *s)
 		s->shard->streams = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
+}
+
+/* …and no more: nothing is watched, nothing is counted. */
+void stream_leave(struct stream *s)
+{
+	stream_leave_pool(s);
+	unlink_from(s);
 	loop_remove(s->shard->loop, &s->io);
+}
+
+/* Counts a stream of a shard, from when it is on its way there. */
+void stream_count(struct shard *sh, unsigned peer, int n)
+{
+	atomic_fetch_add(&sh->pools[peer].all, (unsigned)n);
+	atomic_fetch_add(&sh->n_streams, (unsigned)n);
+	atomic_fetch_add(&sh->a->n_streams, (unsigned)n);
+}
+
+/* Frees a stream that is dead, or all of them at the end. */
+void stream_destroy(struct stream *s)
+{
+	unlink_from(s);
+	stream_count(s->shard, s->peer, -1);
+	if (s->asked_for) /* it never came */
+		(s->to ? s->to : s->shard)->pools[s->peer].coming--;
+	loop_remove(s->shard->loop, &s->io);
+	free(s->rest);
 	SSL_free(s->ssl);
 	close(s->io.fd);
 	chunk_give(&s->shard->chunks, s->out);
-	s->shard->pools[s->peer].open--;
-	atomic_fetch_sub(&s->a->n_streams, 1);
 	free(s);
 }
 
@@ -221,7 +221,7 @@ void stream_close_soon(struct stream *s)
 {
 	if (s->dead || s->state == STREAM_CLOSING)
 		return;
-	leave_pool(s);
+	stream_leave_pool(s);
 	s->state = STREAM_CLOSING;
 	s->relay = NULL;
 	s->closing_ns = clock_ns();
@@ -350,7 +350,7 @@ void stream_send(struct stream *s, enum record_type type, const void *payload, u
 
 static void hello_come(struct stream *s, const uint8_t *payload)
 {
-	struct pool *p = &s->shard->pools[s->peer];
+	struct shard *to;
 
 	if (s->instance || load_be16(payload) != STREAM_VERSION || payload[2] > 1 || payload[3] ||
 	    !load_be32(payload + 4)) {
@@ -358,22 +358,27 @@ static void hello_come(struct stream *s, const uint8_t *payload)
 		return;
 	}
 	memory_met(s, load_be32(payload + 4));
-	if (s->we_called)
+	if (s->dead || s->we_called)
 		return; /* who opens flows was ours to say */
 	s->heard = true;
 	s->we_open = payload[2];
 	if (!s->we_open)
 		return;
-	p->streams++;
-	to_idle(s, false);
-	if (p->asked)
-		p->asked--;
+	to = stream_asker(s->a, s->peer);
+	s->asked_for = to != NULL;
+	if (to && to != s->shard) {
+		stream_move(s, to);
+		return;
+	}
+	stream_join_pool(s);
+	relay_serve_waiting(s->shard, s->peer);
 	stream_refill(s->shard, s->peer);
 }
 
 static void open_come(struct stream *s, const struct record *rec, const uint8_t *payload)
 {
 	struct open_record o;
+	struct shard *to;
 
 	if (s->a->stopping) {
 		stream_break(s, "we are ending");
@@ -384,6 +389,13 @@ static void open_come(struct stream *s, const struct record *rec, const uint8_t 
 		protocol_error(s);
 		return;
 	}
+	to = relay_place(s, &o);
+	if (to != s->shard) {
+		s->again = true;
+		stream_move(s, to);
+		return;
+	}
+	s->placed = false;
 	s->flow = rec->flow;
 	s->generation = rec->generation;
 	s->state = STREAM_BUSY;
@@ -425,7 +437,7 @@ static void take_records(struct stream *s, const uint8_t *at, size_t len)
 {
 	enum record_event ev;
 
-	while (!s->dead && s->state != STREAM_CLOSING &&
+	while (!s->dead && !s->to && s->state != STREAM_CLOSING &&
 	       (ev = record_next(&s->reader, &at, &len)) != RECORD_MORE) {
 		if (ev == RECORD_PIECE)
 			data_come(s, &s->reader);
@@ -434,6 +446,8 @@ static void take_records(struct stream *s, const uint8_t *at, size_t len)
 		else
 			protocol_error(s);
 	}
+	if (s->to && len)
+		stream_keep(s, at, len);
 }
 
 /* Fills the thread's buffer. Returns how much came; *ret as SSL_read() has it if there is no more.
@@ -460,7 +474,7 @@ void stream_read(struct stream *s)
 
 	if (s->pending)
 		return; /* its turn is over */
-	for (turn = 0; !s->dead; turn++) {
+	for (turn = 0; !s->dead && !s->to; turn++) {
 		if (turn == STREAM_TURNS_MAX) {
 			s->pending = true;
 			s->next_pending = s->shard->pending_streams;
@@ -478,11 +492,31 @@ void stream_read(struct stream *s)
 	}
 }
 
+/* Goes on with a stream that another thread has had. @again: with the record that it left; then
+ * with what it had read. */
+int stream_resume(struct stream *s, bool again, const uint8_t *read, size_t len)
+{
+	int ret;
+
+	outbox_move(SSL_get_wbio(s->ssl), &s->shard->chunks);
+	ret = loop_add(s->shard->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (ret)
+		return ret;
+	if (again)
+		record_come(s, &s->reader.now, s->reader.payload);
+	if (len)
+		take_records(s, read, len);
+	stream_read(s);
+	if (!s->dead)
+		stream_flush(s);
+	return 0;
+}
+
 static void ready(void *ctx, uint32_t events)
 {
 	struct stream *s = ctx;
 
-	if (s->dead)
+	if (s->dead || s->to)
 		return;
 	shard_gather(s->shard);
 	rcu_read_lock();
@@ -493,79 +527,7 @@ static void ready(void *ctx, uint32_t events)
 	rcu_read_unlock();
 }
 
-/* ---- the pool ---- */
-
-/* How many idle streams to have besides those that flows wait for: more when flows become more, but
- * no more than there may be. */
-static unsigned spare(struct shard *sh, struct pool *p, uint64_t now)
-{
-	unsigned most = sh->a->limits.streams, open = atomic_load(&sh->a->n_streams);
-	unsigned ahead = demand_ahead(&p->demand, now, p->streams - p->idle + p->waiting);
-	unsigned room = open < most ? (most - open) / 4 : 0;
-
-	ahead = ahead < STREAMS_AHEAD ? ahead : STREAMS_AHEAD;
-	return STREAMS_SPARE + (ahead < room ? ahead : room);
-}
-
-/* Has the tunnel make as many streams as the next flows may need, and closes what they hardly will.
- */
-void stream_refill(struct shard *sh, unsigned peer)
-{
-	struct accel *a = sh->a;
-	struct pool *p = &sh->pools[peer];
-	uint64_t now = clock_ns();
-	unsigned kept = spare(sh, p, now), want = kept + p->waiting;
-
-	/* What was asked for and has not come by now never will. */
-	if (p->asked && now - p->asked_ns > REFILL_WAIT_NS)
-		p->asked = 0;
-	if (a->stopping)
-		return;
-	while (p->idle > STREAMS_IDLE + 2 * (kept - STREAMS_SPARE))
-		stream_close_soon(p->coldest);
-	if (p->idle + p->asked >= want || atomic_load(&a->n_streams) >= a->limits.streams)
-		return;
-	want -= p->idle + p->asked;
-	if (want > REFILL_MAX)
-		want = REFILL_MAX;
-	p->asked += want;
-	p->asked_ns = now;
-	a->host.open_streams(a->host.ctx, peer, want);
-}
-
-/* Takes an idle stream for a new flow, the one that was used last; NULL: there is none. */
-struct stream *stream_take(struct shard *sh, unsigned peer)
-{
-	struct pool *p = &sh->pools[peer];
-	struct stream *s = p->warmest;
-
-	if (s) {
-		from_idle(s);
-		s->state = STREAM_BUSY;
-		s->generation++;
-		s->flow = ++p->next_flow;
-		s->flows++;
-	}
-	stream_refill(sh, peer);
-	return s;
-}
-
-/* A stream's flow is over, and both sides know: the next one may have it. */
-void stream_free_for_next(struct stream *s)
-{
-	s->relay = NULL;
-	s->meter = (struct credit_meter){0};
-	if (s->dead)
-		return;
-	if (!s->we_open) {
-		s->state = STREAM_IDLE;
-		return;
-	}
-	to_idle(s, true);
-	if (s->retired || clock_ns() - s->born_ns > STREAM_AGE_NS)
-		stream_close_soon(s);
-	stream_refill(s->shard, s->peer);
-}
+/* ---- time ---- */
 
 /* Smoothed round trip of a stream, nanoseconds, of now or a little ago. */
 uint64_t stream_rtt_ns(struct stream *s)
@@ -597,7 +559,7 @@ static void limit_unsent(struct stream *s, uint64_t now)
 /* Ends what takes too long to end, and what is too old. */
 void stream_tick(struct stream *s, uint64_t now)
 {
-	if (s->dead)
+	if (s->dead || s->to)
 		return;
 	if (s->relay)
 		limit_unsent(s, now);
@@ -611,50 +573,47 @@ void stream_tick(struct stream *s, uint64_t now)
 		stream_close_soon(s);
 }
 
-struct other_path {
-	struct shard *shard;
-	unsigned peer;
-};
-
-static void retire(void *arg)
+/* Has a stream serve no other flow, if the path to its peer has become another since it was made.
+ */
+void stream_retire(struct stream *s)
 {
-	struct other_path *n = arg;
+	if (!s->we_open || s->dead || s->born_ns > atomic_load(&s->a->path_ns[s->peer]))
+		return;
+	s->retired = true;
+	if (s->state == STREAM_IDLE)
+		stream_close_soon(s);
+}
+
+static void retire(struct shard *sh, const struct errand *e)
+{
 	struct stream *s;
 
 	rcu_read_lock();
-	for (s = n->shard->streams; s; s = s->next) {
-		if (s->peer != n->peer || !s->we_open || s->dead)
-			continue;
-		s->retired = true;
-		if (s->state == STREAM_IDLE)
-			stream_close_soon(s);
-	}
-	if (!n->shard->a->stopping)
-		stream_refill(n->shard, n->peer);
+	for (s = sh->streams; s; s = s->next)
+		if (s->peer == e->peer)
+			stream_retire(s);
+	if (!sh->a->stopping)
+		stream_refill(sh, e->peer);
 	rcu_read_unlock();
-	free(n);
 }
 
 /* The path to a peer carries packets of another size: no new flow gets a stream that was made
  * before. Any thread. */
 void accel_path_changed(struct accel *a, unsigned peer)
 {
-	struct other_path *n = malloc(sizeof(*n));
-
-	if (n)
-		*n = (struct other_path){a->shards, peer};
-	if (n && loop_post(a->shards->loop, retire, n))
-		free(n);
+	atomic_store(&a->path_ns[peer], clock_ns());
+	accel_everywhere(a, &(struct errand){.run = retire, .peer = peer});
 }
 
-/* One peer leaves the others what they need to have one at all. */
-static bool may_have_more(const struct shard *sh, unsigned peer)
+/* Whether there may be as many streams as there are. One peer leaves the others what they need to
+ * have one at all. */
+static bool may_have(const struct accel *a, unsigned peer)
 {
-	const struct accel *a = sh->a;
-	unsigned others = STREAMS_IDLE * (a->conf.n_peers - 1);
+	unsigned i, n = 0, others = STREAMS_IDLE * (a->conf.n_peers - 1);
 
-	return atomic_load(&a->n_streams) < a->limits.streams &&
-	       sh->pools[peer].open + others < a->limits.streams;
+	for (i = 0; i < a->n_shards; i++)
+		n += a->shards[i].pools[peer].all;
+	return a->n_streams <= a->limits.streams && n + others <= a->limits.streams;
 }
 
 static void take_over(void *arg)
@@ -666,7 +625,7 @@ static void take_over(void *arg)
 	uint8_t hello[HELLO_LEN] = {0};
 	BIO *box = outbox_new(a->outbox, h->fd, &sh->chunks);
 
-	if (!s || !box || a->stopping || !may_have_more(sh, h->peer))
+	if (!s || !box || a->stopping || !may_have(a, h->peer))
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .shard = sh,
@@ -677,7 +636,7 @@ static void take_over(void *arg)
 			     .ssl = h->ssl,
 			     .io = {h->fd, ready, s},
 			     .born_ns = clock_ns(),
-			     .next = sh->streams};
+			     .asked_for = h->asked_for};
 	if (loop_add(sh->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto fail;
 	watch_silence(a, h->fd);
@@ -685,26 +644,22 @@ static void take_over(void *arg)
 	SSL_set_read_ahead(s->ssl, 1);
 	SSL_free_buffers(s->ssl); /* or they stay as short as the handshake needed them */
 	SSL_set_default_read_buffer_len(s->ssl, STREAM_READ_AHEAD);
-	if (s->next)
-		s->next->prev = s;
-	sh->streams = s;
-	sh->pools[h->peer].open++;
-	atomic_fetch_add(&a->n_streams, 1);
-	if (h->we_called && h->we_open) {
-		sh->pools[h->peer].streams++;
-		to_idle(s, false);
-		if (sh->pools[h->peer].asked)
-			sh->pools[h->peer].asked--;
-		stream_refill(sh, h->peer);
-	}
+	stream_enter(s);
 	store_be16(hello, STREAM_VERSION);
 	hello[2] = h->we_called && !h->we_open;
 	store_be32(hello + 4, a->instance);
 	stream_send(s, RECORD_HELLO, hello, sizeof(hello));
+	if (h->we_called && h->we_open) {
+		relay_serve_waiting(sh, h->peer);
+		stream_refill(sh, h->peer);
+	}
 	free(h);
 	ready(s, EPOLLOUT); /* its HELLO, and what came with the handshake */
 	return;
 fail:
+	if (h->asked_for)
+		sh->pools[h->peer].coming--;
+	stream_count(sh, h->peer, -1);
 	free(s);
 	BIO_free(box);
 	SSL_free(h->ssl);
@@ -722,11 +677,17 @@ void accel_add_stream(struct accel *a, unsigned peer, int fd, SSL *ssl, bool we_
 		      bool we_open)
 {
 	struct handover *h = malloc(sizeof(*h));
+	struct shard *asked = h && we_called && we_open ? stream_asker(a, peer) : NULL;
+	struct shard *to = asked ? asked : stream_fewest(a, peer);
 
 	if (h)
-		*h = (struct handover){a->shards, peer, fd, ssl, we_called, we_open};
-	if (h && !loop_post(a->shards->loop, take_over, h))
+		*h = (struct handover){to, peer, fd, ssl, we_called, we_open, asked != NULL};
+	stream_count(to, peer, 1);
+	if (h && !loop_post(to->loop, take_over, h))
 		return;
+	stream_count(to, peer, -1);
+	if (asked)
+		asked->pools[peer].coming--;
 	free(h);
 	SSL_free(ssl);
 	close(fd);

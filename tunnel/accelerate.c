@@ -13,6 +13,7 @@
 #include "accel/stack.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/processors.h"
 #include "tunnel/control.h"
 #include "tunnel/paced.h"
 #include "tunnel/privileges.h"
@@ -134,6 +135,13 @@ static uint64_t heard_ns(void *ctx, unsigned peer)
 	return atomic_load_explicit(&t->peers[peer].heard_ns, memory_order_relaxed);
 }
 
+static unsigned relay_threads(const struct conf *c)
+{
+	unsigned n = c->relay_threads ? (unsigned)c->relay_threads : processors_allowed();
+
+	return n < WORKERS_MAX ? n : WORKERS_MAX;
+}
+
 static unsigned without(const struct conf *c)
 {
 	return (c->without & WITHOUT_SK_LOOKUP ? STACK_WITHOUT_SK_LOOKUP : 0) |
@@ -156,6 +164,7 @@ void accelerate_init(struct tunnel *t)
 				  .n_tags = t->n_tags,
 				  .n_peers = t->n_peers,
 				  .n_workers = t->n_workers,
+				  .n_relay_threads = relay_threads(t->conf),
 				  .without = without(t->conf),
 				  .memory = t->conf->accel_memory,
 				  .outage_ns = t->conf->outage_ns,

@@ -386,6 +386,9 @@ static const struct opt tunnel_table[] = {
 	{"outage", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "30s", .offset = CONF(outage_ns),
 	 .min = 2000000000ull, .max = 3600000000000ull,
 	 .help = "accel: a peer or host that is silent for TIME is given up, its connections are reset"},
+	{"relay-threads", 0, .type = OPT_COUNT, .arg = "N", .deflt = "0",
+	 .offset = CONF(relay_threads), .max = WORKERS_MAX,
+	 .help = "accel: threads that relay connections, up to 64; 0: one a processor that we may use"},
 	{"accel-memory", 0, .type = OPT_SIZE, .arg = "SIZE", .offset = CONF(accel_memory),
 	 .min = 1 << 20, .max = 1ull << 40,
 	 .help = "accel: what connections may have waiting for hosts that do not read, together; beyond it "

@@ -104,6 +104,7 @@ struct conf {
 	uint64_t rate_bps;		      /* of peers without their own */
 	uint64_t outage_ns;		      /* accel: silence is waited out this long */
 	const char *state;		      /* directory of what must outlive a crash */
+	uint64_t relay_threads;		      /* accel: 0: one a processor */
 	uint64_t accel_memory;		      /* accel: of all windows together, bytes; 0: auto */
 	const char *congestion;		      /* accel: of the streams */
 	struct fingerprint trusts[PEERS_MAX]; /* of --trust, in the order given */
