@@ -24,7 +24,7 @@ static const struct cause *const causes[CAUSES] = {
 static const uint8_t order[] = {CAUSE_PMTU_BLACK_HOLE, CAUSE_NAGLE_DELAYED_ACK, CAUSE_PATH,
 				CAUSE_RECEIVE_WINDOW,  CAUSE_APPLICATION,	CAUSE_SEND_BUFFER};
 /* Then those that tell what is still felt. */
-static const uint8_t after[] = {CAUSE_PATH, CAUSE_CONGESTION, CAUSE_START};
+static const uint8_t after[] = {CAUSE_PATH, CAUSE_CONGESTION, CAUSE_SEND_BUFFER, CAUSE_START};
 
 /* A cause by its number. */
 const struct cause *cause_of(unsigned id)

@@ -4,24 +4,36 @@
 
 #include <stdio.h>
 
+#define ALIKE_PART 8 /* flights are alike within 1/8 */
+
 /*
  * Whether no more comes in flight in many round trips, while bursts begin by themselves: it is not
- * ACKs that let them go.
+ * ACKs that let them go. Bursts may end with a full segment, as Nagle's algorithm holds the rest of
+ * a write back; then few must follow ACKs, and the mean of what is in flight must be the same in
+ * most round trips, which a pacer's is not when its host is late.
  */
 static bool is_steady(const struct evidence *v)
 {
-	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, ended = v->e->bursts_ended, i;
+	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, ended = v->e->bursts_ended;
+	unsigned same = 0, i;
 
 	if (!cause_stands_still(v))
 		return false;
 	for (i = 1; i <= EPOCHS_KEPT; i++) {
 		const struct epoch *p = cause_past(v, i);
+		uint32_t more = p->flight > v->e->flight ? p->flight - v->e->flight
+							 : v->e->flight - p->flight;
 
 		all += p->bursts;
 		on_ack += p->bursts_on_ack;
 		ended += p->bursts_ended;
+		same += more <= v->e->flight / ALIKE_PART;
 	}
-	return all >= EPOCHS_KEPT && on_ack * 5 < all * 3 && ended * 2 >= all;
+	if (all < EPOCHS_KEPT)
+		return false;
+	if (ended * 2 >= all)
+		return on_ack * 5 < all * 3;
+	return on_ack * 5 < all * 2 && all >= 3 * EPOCHS_KEPT && same * 4 >= EPOCHS_KEPT * 3;
 }
 
 /*
@@ -49,7 +61,7 @@ static bool limits(const struct evidence *v)
 		return false;
 	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
 	return e->bursts_on_ack * 2 < e->bursts ||
-	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 4 * e->small);
+	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 8 * e->small);
 }
 
 static bool includes(const struct evidence *v, const struct epoch *before)
@@ -77,7 +89,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips and less than 3/5 of the bursts begin after an ACK",
+		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8)",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",

@@ -16,9 +16,9 @@
 static bool pipe_full(const struct evidence *v)
 {
 	uint64_t span = cause_duration(v->e);
+	uint64_t trip = v->rtt_ns > v->queue_ns ? v->rtt_ns : v->queue_ns;
 
-	return v->e->acked &&
-	       v->e->silence_ns * 3 < (span < v->rtt_ns ? span : v->rtt_ns) + 4 * QUEUE_LEAST;
+	return v->e->acked && v->e->silence_ns * 3 < (span < trip ? span : trip) + 4 * QUEUE_LEAST;
 }
 
 static double rate_of(const struct epoch *e)
@@ -32,7 +32,7 @@ static double rate_of(const struct epoch *e)
 static bool by_itself(const struct epoch *e)
 {
 	/* Writes may be as regular as ACKs; then it shows that most bursts are small. */
-	bool writes = e->small * 4 >= e->bursts * 3 && e->full <= 4 * e->small;
+	bool writes = e->small * 4 >= e->bursts * 3 && e->full <= 8 * e->small;
 
 	return e->bursts >= 2 && e->bursts_ended * 5 >= e->bursts * 4 &&
 	       (writes || e->bursts_on_ack * 4 <= e->bursts);
@@ -60,7 +60,7 @@ static bool saturated(const struct evidence *v)
 		high = p->flight > high ? p->flight : high;
 		queue += p->queue_ns;
 	}
-	if (most - least > most / RATE_SLACK || by_itself(v->e))
+	if (most - least > most / RATE_SLACK)
 		return false;
 	queue /= LOOK_BACK + 1;
 	return (high - low > high / FLIGHT_SLACK && v->wait_ns > QUEUE_LEAST) ||
@@ -71,7 +71,8 @@ static bool limits(const struct evidence *v)
 {
 	uint64_t queue = v->rtt_ns / QUEUE_PART;
 
-	if (!pipe_full(v))
+	/* Of small writes, ACKs are delayed: that is no queue. */
+	if (!pipe_full(v) || by_itself(v->e))
 		return false;
 	if (v->queue_ns > QUEUE_LEAST && v->queue_ns > queue)
 		return true;
@@ -105,7 +106,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_path = {
 	.name = "path",
-	.rule = "ACKs come evenly (no silence of a third of the round trip), and every packet of the round trip "
+	.rule = "ACKs come evenly (no silence of a third of the round trip, or of what is waited if that is longer), bursts are not an application's, and every packet of the round trip "
 		"waits (at least 1/8 of the round trip and 1.5 ms), or over 6 round trips rates are alike "
 		"within 1/8 while flights differ by more, or while 1/32 of the round trip was "
 		"waited for; or a loss came when packets waited as long as ever",

@@ -29,7 +29,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_pmtu_black_hole = {
 	.name = "pmtu_black_hole",
-	.rule = "full-size segments run into the retransmission timer 3 times in a row, and no ICMP \"too big\" "
+	.rule = "full-size segments run into the retransmission timer 3 times in a row with none of that size acknowledged or SACKed between, and no ICMP \"too big\" "
 		"was seen",
 	.source = "RFC 2923 2.1; RFC 4821 7.7; RFC 8899 4.3",
 	.limits = limits,

@@ -21,6 +21,11 @@ static void add(struct bursts *b, const struct epoch *e)
 	b->small += e->small;
 }
 
+static bool alike(uint32_t one, uint32_t other, uint32_t slack)
+{
+	return one <= other + slack && other <= one + slack;
+}
+
 /*
  * Whether the bytes in flight are the same in the mean, within 1/16 or a segment, as in each of the
  * @back round trips before, none of which had a loss. Adds up their bursts.
@@ -35,8 +40,7 @@ static bool plateau(const struct evidence *v, unsigned back, struct bursts *b)
 	for (i = 1; i <= back; i++) {
 		const struct epoch *p = cause_past(v, i);
 
-		if (!p || p->retrans || p->flight > v->e->flight + slack ||
-		    v->e->flight > p->flight + slack)
+		if (!p || p->retrans || !alike(p->flight, v->e->flight, slack))
 			return false;
 		add(b, p);
 	}
@@ -93,13 +97,28 @@ static bool limits(const struct evidence *v)
 	return !v->t->lost && plateau(v, LONG_LOOK, &b) && b.all && b.pushed * 10 >= b.all * 9;
 }
 
-/* As much was in flight already, and no limit had shown. */
+/* As much was in flight already, in the mean or at most, and no limit had shown. */
 static bool includes(const struct evidence *v, const struct epoch *before)
 {
 	uint32_t slack = v->e->flight / 16 > v->mss ? v->e->flight / 16 : v->mss;
 
-	return before->judged == CAUSE_START && before->flight <= v->e->flight + slack &&
-	       v->e->flight <= before->flight + slack;
+	return before->judged == CAUSE_START && (alike(before->flight, v->e->flight, slack) ||
+						 alike(before->peak, v->e->peak, slack));
+}
+
+/* It has limited in one of the last round trips, nothing was lost since, and no more than then is
+ * in flight: it is no congestion window that has begun to grow. */
+static bool lingers(const struct evidence *v)
+{
+	unsigned i;
+
+	for (i = 1; i <= EPOCHS_KEPT && !v->t->lost && !v->e->retrans; i++) {
+		const struct epoch *p = cause_past(v, i);
+
+		if (p && p->judged == CAUSE_SEND_BUFFER)
+			return v->e->peak <= p->peak + p->peak / FULL_SLACK;
+	}
+	return false;
 }
 
 /* Bytes in flight while the buffer limited. */
@@ -138,11 +157,12 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_send_buffer = {
 	.name = "send_buffer",
-	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's",
+	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's; and then until more is in flight, or something is lost",
 	.source =
 		"Timmer, de Boer, Pras, \"How to identify the speed limiting factor of a TCP flow\", 2006; "
 		"PSH: RFC 9293 3.9.1.2",
 	.limits = limits,
+	.lingers = lingers,
 	.ceiling = ceiling,
 	.includes = includes,
 	.remedy = remedy,

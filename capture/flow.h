@@ -94,8 +94,9 @@ struct epoch {
 	uint16_t bursts_pushed; /* of them after all that could be sent had been */
 	uint16_t bursts_ended; /* …and that did not end with a full segment, as what a pacer lets go
 				  does */
-	uint16_t small, full; /* sent, that end with less than MSS, or with MSS */
+	uint16_t small, full; /* segments of less than MSS, and of MSS, that were sent */
 	uint16_t late_acks;   /* of a small segment, as late as delayed ACKs are */
+	uint16_t late;	      /* silences for which the sender was only late */
 	uint8_t judged;	      /* what the time with data in flight was judged as */
 	uint8_t cause;	      /* what had the most of its time */
 };
@@ -163,6 +164,8 @@ struct track {
 	bool pushed;	       /* the last segment had PSH */
 	bool full;	       /* …and ended with MSS */
 	bool lost, lost_queue; /* the last loss seen, and whether its own full queue did it */
+	uint32_t lost_base;    /* direction's count of losses before it */
+	uint64_t lost_until;   /* what had been sent when it was first mended */
 	struct mark {
 		uint64_t fresh, held[CAUSES];
 	} mark; /* its direction's, when progress was last asked for */

@@ -43,8 +43,11 @@
 #define EPOCH_MAX_NS (2 * NS_PER_S)
 #define RESTART_NS \
 	(200 * NS_PER_MS) /* an idle sender may begin anew (RFC 9293 3.8.1, RFC 5681 4.1) */
+#define BACK_EPOCHS   4	  /* in which a round trip to the sender still tells */
 #define REACTION_NS   (500 * NS_PER_US) /* within which a host answers what it was waiting for */
-#define JITTER_MAX_NS NS_PER_MS		/* that an answer may be late by and still be one */
+#define ANSWER_NS     NS_PER_MS /* …at the latest, however long the path is: 9 of 10 in 0.3 ms */
+#define JITTER_MAX_NS NS_PER_MS /* that an answer may be late by and still be one */
+#define LATE_NS	      (5 * NS_PER_MS) /* that a program is woken late by on a busy host */
 #define DELAYED_ACK_NS                                                             \
 	(30 * NS_PER_MS) /* Linux waits 40 ms, others up to 500 (RFC 1122 4.2.3.2) \
 			  */
@@ -215,6 +218,24 @@ static uint64_t excess(uint64_t value, uint64_t least)
 	return value != UINT64_MAX && value > least ? value - least : 0;
 }
 
+/*
+ * What every packet to the sender and back waited. Far from it, these round trips are seldom
+ * measured (one time stamp at a time): if none was, the last one of the epochs before holds.
+ */
+static uint64_t waited_back(const struct flow *f, unsigned from, const struct epoch *e)
+{
+	const struct rtt *back = &f->dir[from].rtt;
+	const struct track *t = f->dir[from].track;
+	unsigned i;
+
+	if (e->back_n || back->min <= f->dir[!from].rtt.min)
+		return excess(e->back_min, back->min);
+	for (i = 1; i <= BACK_EPOCHS && i <= t->n_past; i++)
+		if (t->past[(t->n_past - i) % EPOCHS_KEPT].back_n)
+			return excess((uint64_t)back->last_us * NS_PER_US, back->min);
+	return 0;
+}
+
 static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 {
 	struct direction *d = &f->dir[from], *r = &f->dir[!from];
@@ -226,8 +247,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 			     .t = t,
 			     .e = e,
 			     .rtt_ns = flow_rtt_ns(f),
-			     .queue_ns = excess(e->rtt_min, r->rtt.min) +
-					 excess(e->back_min, d->rtt.min),
+			     .queue_ns = excess(e->rtt_min, r->rtt.min) + waited_back(f, from, e),
 			     .mss = direction_mss(f, from)};
 	unsigned judged;
 	uint64_t rate, busy;
@@ -243,6 +263,9 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 		v.wait_ns += excess(e->back_sum / e->back_n, d->rtt.min);
 	if (v.wait_ns < v.queue_ns)
 		v.wait_ns = v.queue_ns;
+	/* A DSACK has told that none of it was lost (RFC 2883). */
+	if (t->lost && d->lost <= t->lost_base)
+		t->lost = false;
 	judged = cause_judge(&v);
 	reconsider(d, &v, judged);
 	give_time(d, e, judged);
@@ -250,6 +273,8 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	if (!e->retrans && (judged == CAUSE_RECEIVE_WINDOW || judged == CAUSE_SEND_BUFFER ||
 			    judged == CAUSE_APPLICATION))
 		t->lost = false;
+	if (!t->lost)
+		t->lost_base = d->lost;
 	if (now > e->start_ns) {
 		rate = (uint64_t)((double)e->acked * 1e9 / (double)(now - e->start_ns));
 		d->best_rate = rate > d->best_rate ? rate : d->best_rate;
@@ -401,6 +426,25 @@ void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t
 	}
 }
 
+static bool any_idle(const struct epoch *e)
+{
+	return e->late || e->held[HOLD_IDLE] || e->held[HOLD_DRAIN];
+}
+
+/*
+ * Whether a sender that stopped because all of its buffer was in flight is late for once. A program
+ * that waits for its buffer has to be woken first; but who is late each time has nothing to send.
+ */
+static bool late_for_once(struct track *t, uint64_t idle)
+{
+	const struct epoch *last = &t->past[(t->n_past - 1) % EPOCHS_KEPT];
+
+	if (!t->n_past || last->judged != CAUSE_SEND_BUFFER || any_idle(last) || t->now.late ||
+	    t->now.held[HOLD_IDLE] > idle || t->now.held[HOLD_DRAIN])
+		return false;
+	return t->tail_hold == HOLD_FLIGHT && t->now.peak >= last->peak - last->peak / 8;
+}
+
 /* Ends a silence in which the sender had nothing to send. */
 static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 {
@@ -409,13 +453,15 @@ static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 	struct epoch *e = &t->now;
 	uint64_t since = t->ack_ns > t->data_ns ? t->ack_ns : t->data_ns;
 	uint64_t idle = now - since < e->held[HOLD_IDLE] ? now - since : e->held[HOLD_IDLE];
+	bool late = late_for_once(t, idle);
 
-	if (idle < 2 * pause_ns(f)) {
+	if (idle < 2 * pause_ns(f) || (late && idle < LATE_NS)) {
 		/* It was waiting for that very ACK. */
 		reassign(e, t->tail_hold, HOLD_IDLE, idle);
+		e->late += late && idle >= 2 * pause_ns(f);
 		return;
 	}
-	if (t->tail_hold == HOLD_FLIGHT)
+	if (t->tail_hold == HOLD_FLIGHT && !late)
 		reassign(e, HOLD_DRAIN, HOLD_FLIGHT, t->tail_ns);
 	if (idle < epoch_length(f))
 		return;
@@ -459,15 +505,17 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
 
 	e->retrans++;
 	e->timeouts += k->timeout;
-	if (!e->lost_queue && !e->lost_other) {
+	/* What was sent before the first of some losses was mended, the same thing has lost. */
+	if (!t->lost || k->start >= t->lost_until) {
 		t->lost = true;
 		t->lost_queue = by_own_queue(f, from);
+		t->lost_until = f->dir[from].next;
 	}
 	e->lost_queue += t->lost_queue;
 	e->lost_other += !t->lost_queue;
 }
 
-/* How much later than at best the sender's answers come, where the capture is not at the sender. */
+/* How much later than at best the sender's answers come: because of the path to it, or its host. */
 static uint64_t jitter(const struct direction *d)
 {
 	uint64_t mean = d->rtt.n ? d->rtt.sum / d->rtt.n : 0;
@@ -488,13 +536,15 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s, u
 	struct epoch *e = &t->now;
 	uint64_t pause = pause_ns(f);
 	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
+	uint64_t soon;
 
 	if (now - t->data_ns < pause)
 		return;
 	e->bursts++;
 	e->bursts_pushed += t->pushed || held;
 	e->bursts_ended += (t->pushed && !t->full) || held;
-	e->bursts_on_ack += now - t->ack_ns < pause / 2 + f->dir[from].rtt.min / 16 + jitter(d);
+	soon = pause < ANSWER_NS ? pause : ANSWER_NS;
+	e->bursts_on_ack += now - t->ack_ns < soon + jitter(d);
 }
 
 /* Data leave the sender; limit_advance() has been called for @now. */
@@ -505,7 +555,7 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t flight, room, window;
-	uint32_t mss = direction_mss(f, from);
+	uint32_t mss = direction_mss(f, from), full;
 
 	if (d->first_data_ns == now && d->fresh == k->fresh) {
 		epoch_begin(t, now);
@@ -531,8 +581,8 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	t->pushed = s->flags & TCP_PSH;
 	t->full = s->len % mss == 0;
 	e->fresh += k->fresh;
-	/* Of a super-segment, the last piece tells. */
-	e->full += s->len % mss == 0;
+	full = e->full + s->len / mss;
+	e->full = full < UINT16_MAX ? (uint16_t)full : UINT16_MAX;
 	e->small += s->len % mss != 0;
 	flight = d->next > t->view_una ? d->next - t->view_una : 0;
 	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;

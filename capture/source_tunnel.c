@@ -5,11 +5,11 @@
 #include "lib/capring.h"
 #include "lib/ctlsock.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ANSWER_TIMEOUT_MS 5000
@@ -114,32 +114,24 @@ static void inside_close(struct source *s)
 
 static const struct source_ops inside_ops = {inside_next, inside_drops, inside_close};
 
-static int map(struct inside *in, const json_t *reply, struct err *e)
+/* @file: the rings' memory, as the tunnel has passed it; -1: it has not */
+static int map(struct inside *in, const json_t *reply, int file, struct err *e)
 {
-	json_int_t pid = json_integer_value(json_object_get(reply, "pid"));
-	json_int_t fd = json_integer_value(json_object_get(reply, "fd"));
 	json_int_t rings = json_integer_value(json_object_get(reply, "rings"));
 	json_int_t bytes = json_integer_value(json_object_get(reply, "ring_bytes"));
-	char path[64];
-	int file;
+	struct stat st;
 	unsigned i;
 
 	if (rings < 1 || rings > RINGS_MAX || bytes < 4096 || bytes > RING_MAX ||
 	    bytes & (bytes - 1))
 		return err_set(e, EPROTO, "tunnel '%s' answers with rings that cannot be",
 			       in->tunnel);
-	snprintf(path, sizeof(path), "/proc/%lld/fd/%lld", (long long)pid, (long long)fd);
-	file = open(path, O_RDWR | O_CLOEXEC);
-	if (file < 0)
-		return err_set(
-			e, errno,
-			"cannot share memory with tunnel '%s' (%s: %s); capturing inside it needs "
-			"root",
-			in->tunnel, path, strerror(errno));
 	in->n_rings = (unsigned)rings;
 	in->size = (size_t)rings * (CAPRING_HEADER + (size_t)bytes);
+	if (file < 0 || fstat(file, &st) || (uint64_t)st.st_size < in->size)
+		return err_set(e, EPROTO, "tunnel '%s' has not passed the memory of its rings",
+			       in->tunnel);
 	in->memory = mmap(NULL, in->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-	close(file);
 	if (in->memory == MAP_FAILED) {
 		in->memory = NULL;
 		return err_set(e, errno, "memory of tunnel '%s': %s", in->tunnel, strerror(errno));
@@ -193,6 +185,7 @@ struct source *source_tunnel(const struct source_options *o, struct err *e)
 	struct inside *in = calloc(1, sizeof(*in));
 	json_t *request = request_of(o), *reply = NULL;
 	const char *wrong;
+	int file = -1;
 
 	if (!in) {
 		err_set(e, ENOMEM, "out of memory");
@@ -201,7 +194,7 @@ struct source *source_tunnel(const struct source_options *o, struct err *e)
 	in->source.ops = &inside_ops;
 	snprintf(in->tunnel, sizeof(in->tunnel), "%s", o->tunnel);
 	if (ctl_check_name(o->tunnel, e) ||
-	    ctl_request(o->tunnel, request, &reply, ANSWER_TIMEOUT_MS, e))
+	    ctl_request_fd(o->tunnel, request, &reply, &file, ANSWER_TIMEOUT_MS, e))
 		goto fail;
 	wrong = json_string_value(json_object_get(reply, "error"));
 	if (wrong) {
@@ -217,12 +210,15 @@ struct source *source_tunnel(const struct source_options *o, struct err *e)
 	}
 	in->id = json_integer_value(json_object_get(reply, "id"));
 	read_points(in, reply, o->snaplen);
-	if (map(in, reply, e))
+	if (map(in, reply, file, e))
 		goto fail;
+	close(file);
 	json_decref(request);
 	json_decref(reply);
 	return &in->source;
 fail:
+	if (file >= 0)
+		close(file);
 	json_decref(request);
 	json_decref(reply);
 	if (in)

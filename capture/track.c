@@ -498,10 +498,15 @@ static void read_sacks(struct flow *f, unsigned sender, const struct segment *s,
 		i = 1;
 	}
 	for (; i < s->sacks; i++) {
+		uint64_t left = unwrap32(ack, s->sack[i][0]);
 		uint64_t right = unwrap32(ack, s->sack[i][1]);
 
-		if (right > t->sack_high && right <= d->next)
-			t->sack_high = right;
+		if (right <= t->sack_high || right > d->next)
+			continue;
+		/* Full-size segments come through. */
+		if (right - (left > t->sack_high ? left : t->sack_high) >= direction_mss(f, sender))
+			t->big_timeouts = 0;
+		t->sack_high = right;
 	}
 }
 

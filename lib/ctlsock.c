@@ -11,9 +11,13 @@
  * object and a newline, and may go on so. Only root and the instance's own
  * user are listened to (SO_PEERCRED). Requests and connections are bounded;
  * a client that does not read its replies is closed when it asks again.
+ *
+ * A reply may carry a descriptor (SCM_RIGHTS), with its first byte: so a
+ * client gets what it may use without any right over the process.
  */
 #include "lib/ctlsock.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -35,6 +39,7 @@ struct client {
 	size_t in_len;
 	char *out; /* what could not be written at once */
 	size_t out_len, out_pos;
+	int out_fd; /* goes with its first byte; -1: none */
 	struct client *next;
 };
 
@@ -45,6 +50,7 @@ struct ctl_server {
 	void *ctx;
 	struct client *clients;
 	unsigned n_clients;
+	int attached; /* to the reply that is being made; -1: none */
 };
 
 static socklen_t abstract_address(struct sockaddr_un *a, const char *kind, const char *name)
@@ -156,6 +162,13 @@ static bool admitted(int fd)
 	       (cred.uid == 0 || cred.uid == geteuid());
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void client_close(struct client *c)
 {
 	struct client **at;
@@ -166,9 +179,31 @@ static void client_close(struct client *c)
 	c->server->n_clients--;
 	loop_remove(c->server->loop, &c->io);
 	close(c->io.fd);
+	close_fd(&c->out_fd);
 	free(c->in);
 	free(c->out);
 	free(c);
+}
+
+/* As send(), with a descriptor; -1: none. */
+static ssize_t send_with(int fd, const void *data, size_t len, int passed)
+{
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (passed >= 0) {
+		control.align.cmsg_len = CMSG_LEN(sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		memcpy(CMSG_DATA(&control.align), &passed, sizeof(int));
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL);
 }
 
 /* Writes what is pending. Returns false when the client is gone. */
@@ -177,13 +212,14 @@ static bool client_flush(struct client *c)
 	ssize_t n;
 
 	while (c->out_pos < c->out_len) {
-		n = send(c->io.fd, c->out + c->out_pos, c->out_len - c->out_pos, MSG_NOSIGNAL);
+		n = send_with(c->io.fd, c->out + c->out_pos, c->out_len - c->out_pos, c->out_fd);
 		if (n < 0 && errno == EAGAIN) {
 			loop_modify(c->server->loop, &c->io, EPOLLIN | EPOLLOUT);
 			return true;
 		}
 		if (n < 0)
 			return false;
+		close_fd(&c->out_fd);
 		c->out_pos += (size_t)n;
 	}
 	free(c->out);
@@ -215,6 +251,8 @@ static bool client_answer(struct client *c, const char *line, size_t len)
 	json_decref(request);
 	text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
 	json_decref(reply);
+	c->out_fd = c->server->attached;
+	c->server->attached = -1;
 	if (!text)
 		return false;
 	c->out_len = strlen(text) + 1;
@@ -271,7 +309,8 @@ static void server_ready(void *ctx, uint32_t events)
 		close(fd);
 		return;
 	}
-	*c = (struct client){.server = s, .io = {fd, client_ready, c}, .next = s->clients};
+	*c = (struct client){
+		.server = s, .io = {fd, client_ready, c}, .out_fd = -1, .next = s->clients};
 	s->clients = c;
 	s->n_clients++;
 	c->in = malloc(CTL_REQUEST_MAX);
@@ -309,10 +348,25 @@ struct ctl_server *ctl_server_new(struct loop *l, const char *name, ctl_handler 
 		free(s);
 		return NULL;
 	}
-	*s = (struct ctl_server){
-		.loop = l, .io = {fd, server_ready, s}, .handler = handler, .ctx = ctx};
+	*s = (struct ctl_server){.loop = l,
+				 .io = {fd, server_ready, s},
+				 .handler = handler,
+				 .ctx = ctx,
+				 .attached = -1};
 	loop_add(l, &s->io, EPOLLIN);
 	return s;
+}
+
+/*
+ * Sends a copy of a descriptor along with the reply to the request that is being answered. For
+ * handlers; the last one counts.
+ * Returns 0 or -errno.
+ */
+int ctl_attach(struct ctl_server *s, int fd)
+{
+	close_fd(&s->attached);
+	s->attached = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return s->attached < 0 ? -errno : 0;
 }
 
 /* Closes the control socket and its clients. */
@@ -324,6 +378,7 @@ void ctl_server_free(struct ctl_server *s)
 		client_close(s->clients);
 	loop_remove(s->loop, &s->io);
 	close(s->io.fd);
+	close_fd(&s->attached);
 	free(s);
 }
 
@@ -348,8 +403,30 @@ static int write_all(int fd, const char *s, size_t len)
 	return 0;
 }
 
+/* As recv(), with the first descriptor that comes along in *@passed, which is -1 before. */
+static ssize_t recv_with(int fd, void *data, size_t len, int *passed)
+{
+	struct iovec iov = {data, len};
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	/* Without room for it the kernel closes a descriptor that nobody has asked for. */
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = *passed < 0 ? control.buf : NULL,
+			     .msg_controllen = *passed < 0 ? sizeof(control.buf) : 0};
+	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(passed, CMSG_DATA(c), sizeof(int));
+	return n;
+}
+
 /* Reads one line into a growing buffer. Returns 0, *line malloc()ed, or -errno. */
-static int read_reply(int fd, char **line, size_t *len, unsigned timeout_ms)
+static int read_reply(int fd, char **line, size_t *len, int *passed, unsigned timeout_ms)
 {
 	size_t room = 65536;
 	char *buf = malloc(room);
@@ -370,7 +447,7 @@ static int read_reply(int fd, char **line, size_t *len, unsigned timeout_ms)
 		ret = wait_for(fd, POLLIN, timeout_ms);
 		if (ret)
 			break;
-		n = recv(fd, buf + *len, room - *len, 0);
+		n = recv_with(fd, buf + *len, room - *len, passed);
 		if (n <= 0)
 			ret = n ? -errno : -ECONNRESET;
 		else
@@ -385,15 +462,16 @@ static int read_reply(int fd, char **line, size_t *len, unsigned timeout_ms)
 }
 
 /*
- * Asks a running instance.
+ * Asks a running instance, which may answer with a descriptor too.
  * @name:       the instance
  * @reply:      a new reference
+ * @passed:     the descriptor, to be closed; -1: none came
  * @timeout_ms: longest silence that is waited for
  *
  * Returns 0; -ENOENT if no such instance runs here; -errno.
  */
-int ctl_request(const char *name, const json_t *request, json_t **reply, unsigned timeout_ms,
-		struct err *e)
+int ctl_request_fd(const char *name, const json_t *request, json_t **reply, int *passed,
+		   unsigned timeout_ms, struct err *e)
 {
 	struct sockaddr_un a;
 	socklen_t alen = abstract_address(&a, CTL_PREFIX, name);
@@ -403,6 +481,7 @@ int ctl_request(const char *name, const json_t *request, json_t **reply, unsigne
 	int ret = 0;
 
 	*reply = NULL;
+	*passed = -1;
 	if (fd < 0 || !text)
 		ret = err_set(e, ENOMEM, "out of memory or descriptors");
 	else if (connect(fd, (struct sockaddr *)&a, alen) < 0)
@@ -416,7 +495,7 @@ int ctl_request(const char *name, const json_t *request, json_t **reply, unsigne
 	if (!ret) {
 		ret = write_all(fd, text, strlen(text));
 		ret = ret ? ret : write_all(fd, "\n", 1);
-		ret = ret ? ret : read_reply(fd, &line, &len, timeout_ms);
+		ret = ret ? ret : read_reply(fd, &line, &len, passed, timeout_ms);
 		if (ret)
 			err_set(e, -ret, "instance '%s' does not answer: %s%s", name,
 				strerror(-ret),
@@ -430,10 +509,21 @@ int ctl_request(const char *name, const json_t *request, json_t **reply, unsigne
 			ret = err_set(e, EPROTO,
 				      "instance '%s' answered something that is not JSON", name);
 	}
+	if (ret)
+		close_fd(passed);
 	free(line);
 	free(text);
-	if (fd >= 0)
-		close(fd);
+	close_fd(&fd);
+	return ret;
+}
+
+/* As ctl_request_fd(), of an instance that has no descriptor to give. */
+int ctl_request(const char *name, const json_t *request, json_t **reply, unsigned timeout_ms,
+		struct err *e)
+{
+	int passed, ret = ctl_request_fd(name, request, reply, &passed, timeout_ms, e);
+
+	close_fd(&passed);
 	return ret;
 }
 

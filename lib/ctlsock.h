@@ -18,9 +18,12 @@ typedef json_t *(*ctl_handler)(void *ctx, const json_t *request);
 
 struct ctl_server *ctl_server_new(struct loop *l, const char *name, ctl_handler handler, void *ctx,
 				  struct err *e);
+int ctl_attach(struct ctl_server *s, int fd);
 void ctl_server_free(struct ctl_server *s);
 int ctl_request(const char *name, const json_t *request, json_t **reply, unsigned timeout_ms,
 		struct err *e);
+int ctl_request_fd(const char *name, const json_t *request, json_t **reply, int *passed,
+		   unsigned timeout_ms, struct err *e);
 int ctl_claim(const char *what, const char *name, struct err *e);
 size_t ctl_instances(char (*names)[CTL_NAME_MAX], size_t max);
 int ctl_only_instance(char name[CTL_NAME_MAX], struct err *e);

@@ -20,7 +20,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, NamedTuple
 
 from longhaul_capture import Capture
 from longhaul_lab import Lab
@@ -33,8 +33,9 @@ SNAPLEN = 128
 CLAMPED_BUFFER = 1 << 20
 _BUSY = struct.Struct("<3Q")        # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: microseconds
 _BUSY_AT, _RETRANS_AT, _DSACKS_AT = 168, 100, 216
-_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT = 16, 24, 80, 144
+_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT, _WINDOW_AT = 16, 24, 80, 144, 228
 _SAMPLE_S = 0.002
+_WOKEN_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,19 @@ class Case:
     seed: int = 1
 
 
+class _Sample(NamedTuple):
+    """What the sending kernel was like at a time."""
+
+    at: float       # seconds
+    mss: int
+    unacked: int    # segments
+    cwnd: int
+    unsent: int     # bytes
+    window: int     # the receiver's, bytes
+    full: bool      # the socket takes no more
+    idle: bool      # the program has nothing to write
+
+
 @dataclass
 class Transfer:
     """What is known of one connection, but for its packets."""
@@ -76,12 +90,15 @@ class Transfer:
     waited: float                   # seconds in which the program had nothing to write
     starved: float                  # part of the time in which the congestion window had room for all that the
     #                                 kernel had, and its buffer had room for no more
+    backlog: float                  # …in which the program had nothing to write, but the kernel had not sent what
+    #                                 it had written last
+    closed: float                   # …in which no full segment fitted the whole of the receiver's window
 
     def shares(self) -> dict[str, float]:
         """What the kernel says, of the time from first write to last acknowledgement."""
         whole = self.elapsed or 1.0
         return {"receive_window": self.window_limited / whole, "send_buffer": self.starved,
-                "application": self.waited / whole}
+                "application": max(0.0, self.waited / whole - self.backlog), "zero_window": self.closed}
 
 
 @dataclass
@@ -145,39 +162,44 @@ def _take(conn: socket.socket, case: Case) -> None:
 
 
 class _Watch:
-    """Asks the sending kernel again and again whether its buffer is what holds it.
+    """Asks the sending kernel again and again what holds it, and the program whether it has anything to write.
 
-    tcpi_sndbuf_limited does not tell: it begins only where the very last of the data leaves while the program is
-    refused space, and ends with the next ACK. So the same is asked of its state: whatever is not sent yet (a piece
-    that Nagle's algorithm or segmentation waits for more of), the congestion window would allow it, and more, but the
-    socket takes no more.
+    tcpi_sndbuf_limited does not tell of the buffer: it begins only where the very last of the data leaves while the
+    program is refused space, and ends with the next ACK. So the same is asked of its state: whatever is not sent yet (a
+    piece that Nagle's algorithm or segmentation waits for more of), the congestion window would allow it, and more, but
+    the socket takes no more, or took none a moment ago: a program that waits for room is woken late on a busy machine.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock, self.over = sock, False
+        self.idle = False       # the program has nothing to write
         self.full = select.poll()
         self.full.register(sock, select.POLLOUT)
-        self.samples = self.starved = 0
+        self.samples: list[_Sample] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
         while not self.over:
             raw = self.sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
-            mss, unacked, cwnd, unsent = (struct.unpack_from("<I", raw, at)[0]
-                                          for at in (_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT))
-            self.samples += 1
-            self.starved += not self.full.poll(0) and unacked + unsent / (mss or 1) < cwnd
+            fields = (struct.unpack_from("<I", raw, at)[0] for at in (_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT, _WINDOW_AT))
+            self.samples.append(_Sample(time.monotonic(), *fields, not self.full.poll(0), self.idle))
             time.sleep(_SAMPLE_S)
 
-    def share(self) -> float:
-        """Ends it. Returns the part of the time."""
+    def end(self, write: int) -> tuple[float, float, float]:
+        """Parts of the time: the buffer held it; a backlog of more than one write was left; the window was closed."""
         self.over = True
         self.thread.join()
-        return self.starved / max(self.samples, 1)
+        starved, full_at = 0, -1.0
+        for s in self.samples:
+            full_at = s.at if s.full else full_at
+            starved += s.at - full_at <= _WOKEN_S and s.unacked + s.unsent / (s.mss or 1) < s.cwnd
+        whole = len(self.samples) or 1
+        return (starved / whole, sum(s.idle and s.unsent > write for s in self.samples) / whole,
+                sum(s.window < (s.mss or 1) for s in self.samples) / whole)
 
 
-def _write(sock: socket.socket, case: Case) -> tuple[int, float]:
+def _write(sock: socket.socket, case: Case, watch: _Watch) -> tuple[int, float]:
     """Send as the case says. Returns bytes, and seconds with nothing to write."""
     data, sent, waited = bytes(case.write), 0, 0.0
     begin = time.monotonic()
@@ -192,8 +214,10 @@ def _write(sock: socket.socket, case: Case) -> tuple[int, float]:
             sock.sendall(data)
             sent += len(data)
         if case.every and (left := at + case.every - time.monotonic()) > 0:
-            waited += left
+            asleep, watch.idle = time.monotonic(), True
             time.sleep(left)
+            watch.idle = False
+            waited += time.monotonic() - asleep
     return sent, waited
 
 
@@ -239,17 +263,18 @@ def _transfer(lab: Lab, case: Case) -> Transfer:
     with _connect(lab, case) as sock:
         begin = time.monotonic()
         watch = _Watch(sock)
-        sent, waited = _write(sock, case)
+        sent, waited = _write(sock, case, watch)
         end = time.monotonic() + case.patience
         while _unsent(sock) and time.monotonic() < end:
             time.sleep(0.001)
         elapsed = time.monotonic() - begin
-        starved = watch.share()
+        starved, backlog, closed = watch.end(case.write)
         info = _info(sock)
         if _unsent(sock):   # it will never come: do not wait for it at the end either
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return Transfer(sock.getsockname()[1], sent, elapsed, info["busy"], info["window"], info["buffer"],
-                        int(info["retransmits"]), int(info["dsacks"]), waited, starved)
+                        int(info["retransmits"]), int(info["dsacks"]), waited, starved, backlog,
+                        closed)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
  * Theory of operation
  *
  * A request on the control socket makes a mirror: shared memory with a ring
- * for each worker, whose descriptor the asker opens through /proc. Workers are
+ * for each worker, whose descriptor goes with the reply. It is sealed, so that
+ * nobody who has it can take the memory away under the workers. Workers are
  * told by a call posted to their loops, write without waiting, and count what
  * does not fit. A worker without mirrors pays one comparison a frame.
  *
@@ -19,6 +20,7 @@
 #include "tunnel/tunnel.h"
 #include "tunnel/worker.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,8 +110,9 @@ static struct mirror *make(struct tunnel *t)
 	if (!m)
 		return NULL;
 	m->size = (size_t)t->n_workers * (CAPRING_HEADER + RING_BYTES);
-	m->fd = memfd_create("longhaul-capture", MFD_CLOEXEC);
-	if (m->fd < 0 || ftruncate(m->fd, (off_t)m->size))
+	m->fd = memfd_create("longhaul-capture", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (m->fd < 0 || ftruncate(m->fd, (off_t)m->size) ||
+	    fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		goto fail;
 	m->memory = mmap(NULL, m->size, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
 	if (m->memory == MAP_FAILED) {
@@ -185,6 +188,10 @@ static json_t *start(struct tunnel *t, const json_t *request)
 		mirror_free(m);
 		return error(wrong);
 	}
+	if (ctl_attach(t->ctl, m->fd)) {
+		mirror_free(m);
+		return error("no descriptor for a capture");
+	}
 	m->id = ++t->mirror_ids;
 	m->users = t->n_workers;
 	t->mirrors[slot] = m;
@@ -192,9 +199,9 @@ static json_t *start(struct tunnel *t, const json_t *request)
 		if (worker_mirror(t->workers[i], m, true))
 			atomic_fetch_sub(&m->users, 1);
 	log_info("capture %u begins", m->id);
-	return json_pack("{s:i, s:I, s:i, s:i, s:i, s:i, s:o}", "version", 1, "id",
-			 (json_int_t)m->id, "pid", (int)getpid(), "fd", m->fd, "rings",
-			 (int)t->n_workers, "ring_bytes", (int)RING_BYTES, "points", points(t, m));
+	return json_pack("{s:i, s:I, s:i, s:i, s:o}", "version", 1, "id", (json_int_t)m->id,
+			 "rings", (int)t->n_workers, "ring_bytes", (int)RING_BYTES, "points",
+			 points(t, m));
 }
 
 static void stop(struct tunnel *t, struct mirror *m)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`longhaul capture`: what it records of an interface and inside a tunnel, and that no tunnel waits for it."""
 import json
+import shutil
 import signal
 import struct
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from longhaul_lab import longhaul, wait_for
@@ -109,6 +112,37 @@ def test_inside_a_tunnel_frames_are_shown_plain_at_ports_and_peers_both_ways(lab
     for what in ((site.borders[0], IN, 8), (peer, OUT, 8), (peer, IN, 0), (site.borders[0], OUT, 0)):
         assert seen.count(what) == 5
     assert len(seen) == 20 and file.drops() == 0
+
+
+def test_the_tunnel_s_own_user_captures_inside_it_without_any_capability_and_others_do_not(lab):
+    nobody, stranger = "65534", "65533"
+    rights = "-all,+net_admin,+net_raw"
+    # Where everybody may go: who is neither root nor the tunnel's user must fail for no other reason.
+    with tempfile.TemporaryDirectory(prefix="longhaul-", dir="/var/tmp") as where:
+        program, path = Path(where, "longhaul"), Path(where, "files")
+        shutil.copy2(longhaul(), program)
+        path.mkdir()
+        Path(where).chmod(0o755)
+        path.chmod(0o777)
+        lab.tunnel("B", *lab.tunnel_args("B"), "--outer", "capsulator")
+        lab.tunnel("A", *lab.tunnel_args("A"), "--outer", "capsulator", "--state", str(path), wrap=(
+            "setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", f"--inh-caps={rights}",
+            f"--ambient-caps={rights}"))
+        site, a, b = lab.site("A"), lab.host("hA"), lab.host("hB")
+
+        def capture(user, name):
+            return site.popen(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all", program,
+                               "capture", "-w", str(path / name), "--tunnel", "wan", "--filter", "icmp"], "capture")
+
+        own = capture(nobody, "own.pcapng")
+        own.expect("recording into")
+        a.ping(b.ip, count=5)
+        assert own.stop(number=signal.SIGINT) == 0
+        assert len(File(path / "own.pcapng").packets) == 20
+        other = capture(stranger, "other.pcapng")
+        assert other.wait(60) == 1
+        assert "neither root's nor yours" in other.text()
+        assert not (path / "other.pcapng").exists()
 
 
 def test_one_port_or_one_peer_can_be_chosen(lab, tmp_path):

@@ -9,6 +9,8 @@
 
 #include "lib/ctlsock.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,17 +29,23 @@
 
 static struct loop *l;
 static struct ctl_server *server;
+static int to_pass = -1; /* what {"pass": …} gets along with its reply */
 static pthread_t thread;
 static char name[CTL_NAME_MAX]; /* of the instance, this test's own */
 static struct err e;
 
-/* {"echo": X} is answered with X, {"size": N} with so many letters, {"none": …} with nothing. */
+/*
+ * {"echo": X} is answered with X, {"size": N} with so many letters, {"none": …} with nothing;
+ * {"pass": …} gets a descriptor along with that.
+ */
 static json_t *answer(void *ctx, const json_t *request)
 {
 	json_t *size = json_object_get(request, "size"), *reply;
 	char *text;
 
 	assert_string_equal(ctx, "context");
+	if (json_object_get(request, "pass"))
+		assert_int_equal(ctl_attach(server, to_pass), 0);
 	if (json_object_get(request, "none"))
 		return NULL;
 	if (!size)
@@ -165,6 +173,69 @@ static void a_reply_larger_than_any_buffer_comes_whole(void **state)
 		assert_int_equal(json_string_length(json_object_get(reply, "text")), sizes[i]);
 		json_decref(reply);
 	}
+}
+
+static unsigned count_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void a_descriptor_goes_with_the_reply_it_was_attached_to_and_no_other(void **state)
+{
+	json_t *passing = json_pack("{s:i, s:i}", "pass", 1, "size", 200000);
+	json_t *plain = json_pack("{s:i}", "echo", 1), *reply;
+	int ends[2], got;
+	char letter = 0;
+
+	assert_int_equal(pipe(ends), 0);
+	to_pass = ends[1];
+	assert_int_equal(ctl_request_fd(name, passing, &reply, &got, TIMEOUT_MS, &e), 0);
+	assert_int_equal(json_string_length(json_object_get(reply, "text")), 200000);
+	json_decref(reply);
+	assert_true(got >= 0 && got != ends[1]);
+	assert_true(fcntl(got, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(write(got, "x", 1), 1);
+	assert_int_equal(read(ends[0], &letter, 1), 1);
+	assert_int_equal(letter, 'x');
+	close(got);
+	assert_int_equal(ctl_request_fd(name, plain, &reply, &got, TIMEOUT_MS, &e), 0);
+	json_decref(reply);
+	assert_int_equal(got, -1);
+	/* Neither side keeps a copy: with our own end closed, the pipe has no writer. */
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &letter, 1), 0);
+	close(ends[0]);
+	json_decref(passing);
+	json_decref(plain);
+}
+
+static void a_descriptor_that_nobody_asked_for_is_closed(void **state)
+{
+	json_t *reply, *passing = json_pack("{s:i}", "pass", 1);
+	unsigned before, i;
+	int ends[2];
+	char letter;
+
+	assert_int_equal(pipe(ends), 0);
+	to_pass = ends[1];
+	assert_answers();
+	before = count_descriptors();
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(ctl_request(name, passing, &reply, TIMEOUT_MS, &e), 0);
+		json_decref(reply);
+	}
+	/* The server may still have the last connection. */
+	assert_true(count_descriptors() <= before + 2);
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &letter, 1), 0);
+	close(ends[0]);
+	json_decref(passing);
 }
 
 static void a_connection_takes_one_request_after_another(void **state)
@@ -581,6 +652,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		with_server(a_request_gets_its_reply),
 		with_server(a_reply_larger_than_any_buffer_comes_whole),
+		with_server(a_descriptor_goes_with_the_reply_it_was_attached_to_and_no_other),
+		with_server(a_descriptor_that_nobody_asked_for_is_closed),
 		with_server(a_connection_takes_one_request_after_another),
 		with_server(lines_written_together_are_answered_in_order),
 		with_server(garbage_gets_an_error_and_the_connection_goes_on),
