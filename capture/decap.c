@@ -188,7 +188,8 @@ static bool unwrap(struct part *part, const struct packet *p, struct sighting *a
 }
 
 /* The same for IPv4, which most packets are of. */
-static inline uint8_t make_key_v4(struct flow_key *k, const uint8_t *ip, const uint8_t *ports)
+static inline uint8_t make_key_v4(struct flow_key *restrict k, const uint8_t *restrict ip,
+				  const uint8_t *restrict ports)
 {
 	uint64_t source = (uint64_t)load_be32(ip + 12) << 16 | load_be16(ports);
 	uint64_t sink = (uint64_t)load_be32(ip + 16) << 16 | load_be16(ports + 2);
@@ -260,7 +261,9 @@ static void read_option(struct segment *s, const struct tcpopt *o)
 	}
 }
 
-static void walk_options(struct segment *s, const uint8_t *tcp, size_t captured)
+/* Not inlined: what it needs of the stack, most packets do not. */
+static __attribute__((noinline)) void walk_options(struct segment *s, const uint8_t *tcp,
+						   size_t captured)
 {
 	struct tcpopt_iter it;
 	struct tcpopt o;
@@ -294,11 +297,11 @@ static inline void read_options(struct segment *s, const uint8_t *tcp, size_t ca
  * @len: of header and payload, on the wire
  * @captured: bytes at @tcp
  */
-static inline __attribute__((always_inline)) enum decap read_segment(struct segment *s,
+static inline __attribute__((always_inline)) enum decap read_segment(struct segment *restrict s,
 								     unsigned version,
-								     const uint8_t *ip,
-								     const uint8_t *tcp, size_t len,
-								     size_t captured)
+								     const uint8_t *restrict ip,
+								     const uint8_t *restrict tcp,
+								     size_t len, size_t captured)
 {
 	size_t header = (size_t)(tcp[12] >> 4) * 4;
 
@@ -378,37 +381,15 @@ static bool begin(const struct cap_packet *p, struct part *part, struct sighting
 	return *what == DECAP_OTHER;
 }
 
-/*
- * Finds the TCP segment in a captured packet: behind VLAN tags, and inside the
- * capsulator's protocol 245, VXLAN and GRE, up to DECAP_DEPTH of them.
- * @s:   filled in where it is one; what it points to are the packet's bytes
- * @big: filled in where it is an ICMP error about one
- *
- * Returns what it is.
- */
-enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *big)
+/* decap() for whatever is not plain. */
+static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p, struct segment *s,
+						      struct too_big *big)
 {
 	struct part part;
 	struct packet k;
 	enum packet_error err;
 	enum decap what;
-	uint32_t end;
-	unsigned l4 = p->link == LINK_ETHERNET
-			      ? packet_plain_tcp(p->data, p->captured, p->length, &end)
-			      : 0;
 
-	s->time_ns = p->time_ns;
-	s->frame = p->length;
-	if (l4) {
-		s->at = (struct sighting){.interface = p->interface, .way = p->way};
-		s->macs = p->data;
-		/* Each of the two is a copy of its own, without the other's branches. */
-		return l4 == ETH_HDR_LEN + 20
-			       ? read_segment(s, 4, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
-					      p->captured - l4)
-			       : read_segment(s, 6, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
-					      p->captured - l4);
-	}
 	if (!begin(p, &part, &s->at, &what))
 		return what;
 	err = innermost(&part, &k, &s->at);
@@ -428,6 +409,46 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 		return DECAP_OTHER;
 	big->time_ns = p->time_ns;
 	return read_too_big(&part, &k, big);
+}
+
+/* What packet_plain_tcp() has found. */
+static inline __attribute__((always_inline)) enum decap read_plain(const struct cap_packet *p,
+								   struct segment *s,
+								   unsigned version, unsigned l4,
+								   uint32_t end)
+{
+	s->at = (struct sighting){.interface = p->interface, .way = p->way};
+	s->macs = p->data;
+	return read_segment(s, version, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
+			    p->captured - l4);
+}
+
+/* A copy of its own, so that IPv4's has none of its branches and calls. */
+static __attribute__((noinline)) enum decap read_plain_v6(const struct cap_packet *p,
+							  struct segment *s, uint32_t end)
+{
+	return read_plain(p, s, 6, ETH_HDR_LEN + 40, end);
+}
+
+/*
+ * Finds the TCP segment in a captured packet: behind VLAN tags, and inside the
+ * capsulator's protocol 245, VXLAN and GRE, up to DECAP_DEPTH of them.
+ * @s:   filled in where it is one; what it points to are the packet's bytes
+ * @big: filled in where it is an ICMP error about one
+ *
+ * Returns what it is.
+ */
+enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *big)
+{
+	uint32_t end;
+	unsigned l4;
+
+	s->time_ns = p->time_ns;
+	s->frame = p->length;
+	l4 = p->link == LINK_ETHERNET ? packet_plain_tcp(p->data, p->captured, p->length, &end) : 0;
+	if (l4 == ETH_HDR_LEN + 20)
+		return read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
+	return l4 ? read_plain_v6(p, s, end) : decap_any(p, s, big);
 }
 
 /*

@@ -240,7 +240,7 @@ static void quiet_some(struct diagnosis *d, uint64_t now)
 }
 
 /* Time that never goes back by more than JUMP_NS. */
-static uint64_t steady(struct diagnosis *d, uint64_t time_ns)
+static inline uint64_t steady(struct diagnosis *d, uint64_t time_ns)
 {
 	uint64_t now = time_ns + d->shift_ns;
 
@@ -261,64 +261,79 @@ static uint32_t hash_of(const struct diagnosis *d, const struct flow_key *key)
 	return (uint32_t)XXH3_64bits_withSeed(key, sizeof(*key), d->seed);
 }
 
-static void take_segment(struct diagnosis *d, const struct ready *r)
+/* The flow of a segment, which it may begin. NULL: there is no memory for one. */
+static struct flow *flow_of(struct diagnosis *d, const struct ready *r)
 {
-	const struct segment *s = &r->s;
-	struct flow *f = r->as_last ? d->last : NULL;
-	uint32_t hash = r->hash;
+	struct flow *f = r->as_last && d->last ? d->last : find(d, &r->s.key, r->hash);
 
-	if (!f)
-		f = find(d, &s->key, hash);
-	if (f && s->flags & TCP_SYN && is_reuse(f, s)) {
+	if (f && r->s.flags & TCP_SYN && is_reuse(f, &r->s)) {
 		unlink_flow(d, f);
 		flow_end(f);
 		f = NULL;
 	}
-	if (!f)
-		f = make(d, &s->key, hash);
-	d->last = f;
+	return f ? f : make(d, &r->s.key, r->hash);
+}
+
+static inline void take_segment(struct diagnosis *d, const struct ready *r)
+{
+	const struct segment *s = &r->s;
+	uint64_t now = s->time_ns;
+	struct flow *f = r->as_last && !(s->flags & TCP_SYN) ? d->last : NULL;
+
 	if (!f) {
-		d->totals.unrecorded++;
-		return;
+		f = flow_of(d, r);
+		d->last = f;
+		if (!f) {
+			d->totals.unrecorded++;
+			return;
+		}
 	}
-	if (s->time_ns - f->used_ns >= TOUCH_NS || f->quiet || !f->used_ns)
-		touch(d, f, s->time_ns);
+	if (now - f->used_ns >= TOUCH_NS || f->quiet || !f->used_ns)
+		touch(d, f, now);
 	if (d->hooks.segment)
 		d->hooks.segment(d->hooks.ctx, f, s);
 	flow_segment(f, s);
-	if (is_quiet(d, d->busy.oldest, s->time_ns))
-		quiet_some(d, s->time_ns);
+	if (is_quiet(d, d->busy.oldest, now))
+		quiet_some(d, now);
 }
 
-/* Finds the segments in packets and asks for the memory of their flows: it takes its time. */
-static void make_ready(struct diagnosis *d, const struct cap_packet *p, size_t n)
+/*
+ * Finds the segments in packets, and asks for the memory of their flows, which takes its time.
+ * Returns how many are of TCP.
+ */
+static size_t make_ready(struct diagnosis *d, const struct cap_packet *p, size_t n)
 {
 	const struct ready *before = NULL;
+	size_t i, tcp = 0, others = 0;
+	uint8_t other[BATCH];
 	struct too_big big;
-	size_t i;
 
 	for (i = 0; i < n; i++) {
 		struct ready *r = &d->ready[i];
 
 		r->what = (uint8_t)decap(&p[i], &r->s, &big);
+		r->s.time_ns = steady(d, p[i].time_ns);
 		if (r->what != DECAP_TCP)
 			continue;
+		tcp++;
 		r->as_last = before && flow_key_equal(&before->s.key, &r->s.key);
-		r->hash = r->as_last ? before->hash : hash_of(d, &r->s.key);
-		if (!r->as_last)
+		if (r->as_last) {
+			r->hash = before->hash;
+		} else {
+			r->hash = hash_of(d, &r->s.key);
 			__builtin_prefetch(bucket_of(d, r->hash));
+			other[others++] = (uint8_t)i;
+		}
 		before = r;
 	}
-	for (i = 0; i < n; i++) {
-		const struct ready *r = &d->ready[i];
-		const struct flow *f;
+	for (i = 0; i < others; i++) {
+		const struct ready *r = &d->ready[other[i]];
+		const struct flow *f = *bucket_of(d, r->hash);
 
-		if (r->what != DECAP_TCP || r->as_last)
-			continue;
-		f = *bucket_of(d, r->hash);
 		if (f)
 			flow_prefetch(f, r->s.from);
 	}
+	return tcp;
 }
 
 static void take_too_big(struct diagnosis *d, const struct cap_packet *p)
@@ -337,19 +352,20 @@ static void take_too_big(struct diagnosis *d, const struct cap_packet *p)
 void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n)
 {
 	for (; n; p += BATCH) {
-		size_t i, some = n < BATCH ? n : BATCH;
+		size_t i, some = n < BATCH ? n : BATCH, tcp = make_ready(d, p, some);
 
-		make_ready(d, p, some);
+		d->totals.packets += some;
+		d->totals.kinds[DECAP_TCP] += tcp;
 		n -= some;
 		for (i = 0; i < some; i++) {
-			struct ready *r = &d->ready[i];
+			const struct ready *r = &d->ready[i];
 
-			r->s.time_ns = steady(d, p[i].time_ns);
-			d->totals.packets++;
-			d->totals.kinds[r->what]++;
-			if (r->what == DECAP_TCP)
+			if (r->what == DECAP_TCP) {
 				take_segment(d, r);
-			else if (r->what == DECAP_TOO_BIG)
+				continue;
+			}
+			d->totals.kinds[r->what]++;
+			if (r->what == DECAP_TOO_BIG)
 				take_too_big(d, &p[i]);
 		}
 	}

@@ -155,17 +155,15 @@ static void handshake_ends(struct flow *f, const struct segment *s, uint64_t now
 	rtt_add(&d->rtt, now - f->last_ns);
 }
 
-static inline void note_size(struct flow *f, const struct segment *s)
+static inline void note_size(struct flow *f, struct direction *d, const struct direction *o,
+			     unsigned from, uint32_t len)
 {
-	struct direction *d = &f->dir[s->from];
-	bool known = f->dir[0].mss_option || f->dir[1].mss_option;
-
-	if (s->len > d->largest) {
-		d->largest = s->len;
-		settle_mss(f, s->from);
+	if (len > d->largest) {
+		d->largest = len;
+		settle_mss(f, from);
 	}
 	/* Without a handshake: nothing on an Ethernet has more than 9000 bytes or so. */
-	if (s->len > (known ? d->mss : 9216))
+	if (len > d->mss && (len > 9216 || d->mss_option || o->mss_option))
 		d->supers++;
 }
 
@@ -215,32 +213,10 @@ static void begins(struct flow *f, const struct segment *s, uint64_t now)
 	place_streams(f, s);
 }
 
-/* Counts a packet; false if it is one that was here before. */
-static inline bool admit(struct flow *f, const struct segment *s, uint64_t now)
-{
-	struct direction *d = &f->dir[s->from];
-
-	if (d->track && track_duplicate(d, s, now, flow_rtt_ns(f)))
-		return false;
-	d->packets++;
-	d->bytes += s->frame;
-	d->pushed += !!(s->flags & TCP_PSH);
-	d->ce += s->ce;
-	if (s->has_ts && !d->has_ts && !d->syn) {
-		d->has_ts = true;
-		settle_mss(f, s->from);
-	}
-	if (s->flags & (TCP_FIN | TCP_RST)) {
-		d->fin |= !!(s->flags & TCP_FIN);
-		d->rst |= !!(s->flags & TCP_RST);
-	}
-	return true;
-}
-
 /* Data, or a FIN. Returns false if there is no memory to look at them. */
-static inline bool take_data(struct flow *f, const struct segment *s, uint64_t now)
+static inline bool take_data(struct flow *f, struct direction *d, const struct direction *o,
+			     const struct segment *s, unsigned from, uint64_t now)
 {
-	struct direction *d = &f->dir[s->from];
 	struct sent_kind k;
 
 	if (!d->track) {
@@ -248,11 +224,11 @@ static inline bool take_data(struct flow *f, const struct segment *s, uint64_t n
 			return false;
 		track_duplicate(d, s, now, 0); /* of which a copy may follow */
 	}
-	note_size(f, s);
-	limit_advance(f, s->from, now);
-	track_data(f, s->from, s, now, &k);
+	note_size(f, d, o, from, s->len);
+	limit_advance(f, from, now);
+	track_data(f, from, s, now, &k);
 	if (s->len)
-		limit_data(f, s->from, s, &k, now);
+		limit_data(f, from, s, &k, now);
 	return true;
 }
 
@@ -262,7 +238,10 @@ static inline bool take_data(struct flow *f, const struct segment *s, uint64_t n
  */
 void flow_segment(struct flow *f, const struct segment *s)
 {
-	struct direction *d = &f->dir[s->from], *o = &f->dir[!s->from];
+	/* Copies: the compiler has to think that whatever is written may change what it is read
+	 * from. */
+	unsigned from = s->from, flags = s->flags;
+	struct direction *d = flow_direction(f, from), *o = flow_direction(f, !from);
 	uint64_t now = s->time_ns;
 
 	if (!in_place(d, o, s))
@@ -273,15 +252,27 @@ void flow_segment(struct flow *f, const struct segment *s)
 		f->backwards++;
 		now = f->last_ns;
 	}
-	if (!admit(f, s, now))
+	if (d->track && track_duplicate(d, s, now, flow_rtt_ns(f)))
 		return;
+	d->packets++;
+	d->bytes += s->frame;
+	d->pushed += !!(flags & TCP_PSH);
+	d->ce += s->ce;
+	if (s->has_ts && !d->has_ts && !d->syn) {
+		d->has_ts = true;
+		settle_mss(f, from);
+	}
 	/* Later packets can only tell where the other stream is. */
-	if (d->packets <= 2 || s->flags & TCP_SYN || !o->next)
+	if (d->packets <= 2 || flags & TCP_SYN || !o->next)
 		begins(f, s, now);
-	if ((s->len || s->flags & TCP_FIN) && !(s->flags & TCP_RST) && !take_data(f, s, now))
+	if (flags & (TCP_FIN | TCP_RST)) {
+		d->fin |= !!(flags & TCP_FIN);
+		d->rst |= !!(flags & TCP_RST);
+	}
+	if ((s->len || flags & TCP_FIN) && !(flags & TCP_RST) && !take_data(f, d, o, s, from, now))
 		return;
-	if (s->flags & TCP_ACK)
-		track_ack(f, s->from, s, now);
+	if (flags & TCP_ACK)
+		track_ack(f, from, s, now);
 	f->last_ns = now;
 }
 

@@ -123,6 +123,14 @@ struct hole {
 	uint16_t ip_id; /* of the packet that came instead */
 };
 
+/* A packet that another one may be a copy of. */
+struct recent {
+	uint32_t signature; /* 0: none */
+	uint32_t time_us;
+	uint8_t macs[12];
+	uint8_t ttl;
+};
+
 /* What only a direction that is moving data needs; freed when it has been silent. */
 struct track {
 	struct sent *sent; /* ring */
@@ -131,12 +139,7 @@ struct track {
 	uint32_t acks_head, acks_n;
 	struct hole holes[HOLES_MAX];
 	uint32_t n_holes;
-	struct {
-		uint32_t signature;
-		uint32_t time_us;
-		uint8_t macs[12];
-		uint8_t ttl, used;
-	} recent[RECENT_PACKETS];
+	struct recent recent[RECENT_PACKETS];
 
 	/* round trip to the sender by time stamps: one echo is waited for at a time */
 	uint16_t last_id;   /* highest IP identification of its data… */
@@ -251,6 +254,18 @@ static inline unsigned flow_bulk(const struct flow *f)
 	return f->dir[1].fresh > f->dir[0].fresh   ? 1
 	       : f->dir[0].fresh > f->dir[1].fresh ? 0
 						   : f->client;
+}
+
+/*
+ * The direction from one end to the other. Where its address comes from is hidden from the
+ * compiler, which would work it out anew for each field that is looked at.
+ */
+static inline struct direction *flow_direction(struct flow *f, unsigned from)
+{
+	struct direction *d = &f->dir[from];
+
+	__asm__("" : "+r"(d));
+	return d;
 }
 
 /*

@@ -238,7 +238,7 @@ static uint64_t waited_back(const struct flow *f, unsigned from, const struct ep
 
 static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 {
-	struct direction *d = &f->dir[from], *r = &f->dir[!from];
+	struct direction *d = flow_direction(f, from), *r = flow_direction(f, !from);
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	struct evidence v = {.f = f,
@@ -284,31 +284,38 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	epoch_begin(t, now);
 }
 
-/* Accounts for the time up to @now by what holds the sender. */
-static void account(struct direction *d, uint64_t now)
+/* …while data are in flight. */
+static void account_flight(struct direction *d, uint64_t dt)
 {
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
-	uint64_t dt, flight, peak;
+	uint64_t flight = d->next > t->view_una ? d->next - t->view_una : 0, peak = e->peak;
+
+	e->area += flight * dt;
+	t->tail_ns += dt;
+	if (t->hold != HOLD_FLIGHT)
+		return;
+	if (t->n_past && t->past[(t->n_past - 1) % EPOCHS_KEPT].peak > peak)
+		peak = t->past[(t->n_past - 1) % EPOCHS_KEPT].peak;
+	if (flight < peak - peak / 6)
+		e->starved_ns += dt;
+}
+
+/* Accounts for the time up to @now by what holds the sender. */
+static inline void account(struct direction *d, uint64_t now)
+{
+	struct track *t = d->track;
+	uint64_t dt = now - t->view_ns;
 
 	if (now <= t->view_ns)
 		return;
-	dt = now - t->view_ns;
 	t->view_ns = now;
 	/* Before its first data and after its last ones a direction is not limited by anything. */
 	if (!d->first_data_ns)
 		return;
-	e->held[t->hold] += dt;
-	if (t->hold == HOLD_IDLE || t->hold == HOLD_ZERO)
-		return;
-	flight = d->next > t->view_una ? d->next - t->view_una : 0;
-	e->area += flight * dt;
-	t->tail_ns += dt;
-	peak = e->peak;
-	if (t->n_past && t->past[(t->n_past - 1) % EPOCHS_KEPT].peak > peak)
-		peak = t->past[(t->n_past - 1) % EPOCHS_KEPT].peak;
-	if (t->hold == HOLD_FLIGHT && flight < peak - peak / 6)
-		e->starved_ns += dt;
+	t->now.held[t->hold] += dt;
+	if (t->hold != HOLD_IDLE && t->hold != HOLD_ZERO)
+		account_flight(d, dt);
 }
 
 /* Moves time of this epoch from what it was taken for to what it turned out to be. */
@@ -324,7 +331,7 @@ static uint64_t reassign(struct epoch *e, unsigned is, unsigned was, uint64_t ns
 /* An ACK reaches the sender. */
 static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint64_t when)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t window, room;
@@ -362,45 +369,85 @@ static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint6
 	}
 }
 
-/* Lets the ACKs that have reached the sender by @now count, and accounts for the time. */
-void limit_advance(struct flow *f, unsigned from, uint64_t now)
+/*
+ * The ACK that most are: of a direction that has sent nothing new, and whose window has room. The
+ * same comes of view_ack(). Returns whether it was one.
+ */
+static inline bool view_idle_ack(struct direction *d, const struct acked *a, uint64_t when)
 {
-	struct direction *d = &f->dir[from];
+	struct track *t = d->track;
+	uint64_t edge = a->edge > t->view_edge ? a->edge : t->view_edge;
+
+	if (t->hold != HOLD_IDLE || a->ack > t->view_una || d->next > t->view_una ||
+	    edge < t->view_una + d->mss)
+		return false;
+	account(d, when);
+	if (edge > t->view_edge) {
+		t->view_edge = edge;
+		t->ack_ns = when; /* a window update is an answer, too */
+	}
+	return true;
+}
+
+/* Lets the ACKs that have reached the sender by @now count. */
+static __attribute__((noinline)) void acks_arrive(struct flow *f, unsigned from, uint64_t now)
+{
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	uint64_t lag = d->rtt.min;
 
-	while (t->acks_n) {
+	do {
 		struct acked *a = &t->acks[t->acks_head % ACKS_KEPT];
 
 		if (a->time_ns + lag > now)
 			break;
 		t->acks_head++;
 		t->acks_n--;
-		view_ack(f, from, a, a->time_ns + lag);
-	}
+		if (!view_idle_ack(d, a, a->time_ns + lag))
+			view_ack(f, from, a, a->time_ns + lag);
+	} while (t->acks_n);
+}
+
+static inline void advance(struct flow *f, unsigned from, uint64_t now)
+{
+	struct direction *d = flow_direction(f, from);
+	struct track *t = d->track;
+
+	if (t->acks_n && t->acks[t->acks_head % ACKS_KEPT].time_ns + d->rtt.min <= now)
+		acks_arrive(f, from, now);
 	account(d, now);
+}
+
+/* Lets the ACKs that have reached the sender by @now count, and accounts for the time. */
+void limit_advance(struct flow *f, unsigned from, uint64_t now)
+{
+	advance(f, from, now);
 }
 
 /* An ACK passes the capture on its way to the sender. */
 void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge, uint64_t now)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
-	struct acked *last;
+	struct acked *at;
 	/* In a queue that is full, ACKs that are closer together than this become one. */
 	uint64_t close = d->rtt.min / (ACKS_KEPT / 2);
 
-	limit_advance(f, from, now);
+	advance(f, from, now);
 	if (t->acks_n) {
-		last = &t->acks[(t->acks_head + t->acks_n - 1) % ACKS_KEPT];
-		if (now - last->time_ns < close || t->acks_n == ACKS_KEPT) {
-			last->ack = ack > last->ack ? ack : last->ack;
-			last->edge = edge > last->edge ? edge : last->edge;
+		at = &t->acks[(t->acks_head + t->acks_n - 1) % ACKS_KEPT];
+		if (now - at->time_ns < close || t->acks_n == ACKS_KEPT) {
+			at->ack = ack > at->ack ? ack : at->ack;
+			at->edge = edge > at->edge ? edge : at->edge;
 			return;
 		}
 	}
-	t->acks[(t->acks_head + t->acks_n++) % ACKS_KEPT] = (struct acked){now, ack, edge};
-	limit_advance(f, from, now);
+	at = &t->acks[(t->acks_head + t->acks_n++) % ACKS_KEPT];
+	at->time_ns = now;
+	at->ack = ack;
+	at->edge = edge;
+	if (!d->rtt.min)
+		acks_arrive(f, from, now);
 }
 
 /* Takes round trips: to the receiver and to the sender; 0: none. */
@@ -448,7 +495,7 @@ static bool late_for_once(struct track *t, uint64_t idle)
 /* Ends a silence in which the sender had nothing to send. */
 static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t since = t->ack_ns > t->data_ns ? t->ack_ns : t->data_ns;
@@ -551,7 +598,7 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s, u
 void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
 		uint64_t now)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t flight, room, window;
@@ -569,21 +616,22 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 		left -= reassign(e, HOLD_TIMEOUT, HOLD_FLIGHT, left);
 		reassign(e, HOLD_TIMEOUT, HOLD_WINDOW, left);
 	}
-	if (now - e->start_ns >= epoch_length(f))
+	if (now - e->start_ns >= EPOCH_MIN_NS && now - e->start_ns >= epoch_length(f))
 		epoch_close(f, from, now);
 	if (k->probe || k->reordered)
 		return;
 	if (k->again)
 		note_loss(f, from, k);
-	note_burst(f, from, s, now);
+	if (now - t->data_ns >= REACTION_NS) /* the shortest pause there is */
+		note_burst(f, from, s, now);
 	t->tail_ns = 0;
 	t->data_ns = now;
 	t->pushed = s->flags & TCP_PSH;
-	t->full = s->len % mss == 0;
+	t->full = k->full;
 	e->fresh += k->fresh;
-	full = e->full + s->len / mss;
+	full = e->full + (s->len ? k->segments - !k->full : 0);
 	e->full = full < UINT16_MAX ? (uint16_t)full : UINT16_MAX;
-	e->small += s->len % mss != 0;
+	e->small += !k->full;
 	flight = d->next > t->view_una ? d->next - t->view_una : 0;
 	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;
 	room = t->view_edge > d->next ? t->view_edge - d->next : 0;

@@ -132,6 +132,21 @@ static void note_duplicate(struct direction *d, const struct segment *s, uint64_
 		dup->offset_max_ns = offset_ns;
 }
 
+/* Whether a packet is the one with the same signature, @age_us later. */
+static __attribute__((noinline)) bool is_copy(struct direction *d, const struct segment *s,
+					      const struct recent *first, uint32_t age_us,
+					      uint64_t rtt_ns)
+{
+	uint64_t age = (uint64_t)age_us * NS_PER_US;
+
+	if (age_us >= DUPLICATE_US)
+		return false;
+	if (!s->ip_id && (!s->len || age >= (rtt_ns ? rtt_ns / 2 : NS_PER_MS)))
+		return false;
+	note_duplicate(d, s, age, first->macs, first->ttl);
+	return true;
+}
+
 /*
  * Whether a packet is one that was seen a moment ago. The IP identification
  * tells: hosts count it up, also for what they send again. Where there is
@@ -141,24 +156,15 @@ static void note_duplicate(struct direction *d, const struct segment *s, uint64_
 bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns)
 {
 	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
-	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1);
-	struct track *t = d->track;
-	uint32_t age = us - t->recent[slot].time_us;
-	bool same = t->recent[slot].used && t->recent[slot].signature == sig && age < DUPLICATE_US;
+	struct recent *first = &d->track->recent[sig >> 16 & (RECENT_PACKETS - 1)];
 
-	if (same && !s->ip_id)
-		same = s->len && (uint64_t)age * NS_PER_US < (rtt_ns ? rtt_ns / 2 : NS_PER_MS);
-	if (same) {
-		note_duplicate(d, s, (uint64_t)age * NS_PER_US, t->recent[slot].macs,
-			       t->recent[slot].ttl);
+	if (first->signature == sig && is_copy(d, s, first, us - first->time_us, rtt_ns))
 		return true;
-	}
-	t->recent[slot].signature = sig;
-	t->recent[slot].time_us = us;
-	t->recent[slot].ttl = s->ttl;
-	t->recent[slot].used = 1;
+	first->signature = sig;
+	first->time_us = us;
+	first->ttl = s->ttl;
 	if (s->macs)
-		memcpy(t->recent[slot].macs, s->macs, 12);
+		memcpy(first->macs, s->macs, 12);
 	return false;
 }
 
@@ -219,7 +225,7 @@ static bool was_overtaken(const struct hole *h, const struct segment *s, uint64_
 static uint32_t fill_holes(struct flow *f, unsigned from, const struct segment *s,
 			   struct sent_kind *k, uint64_t now)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	uint32_t filled = 0, i = 0;
 
@@ -281,7 +287,7 @@ static void note_timeout(struct flow *f, unsigned from, const struct segment *s)
 static void count_again(struct flow *f, unsigned from, const struct segment *s, struct sent_kind *k,
 			enum retrans why)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	uint32_t len = (uint32_t)(k->end - k->start);
 	uint32_t n = len == s->len ? k->segments : flow_segments(f, from, len);
@@ -332,10 +338,11 @@ static bool is_old_copy(const struct track *t, const struct segment *s)
 }
 
 /* Sent before, as far as its number says. */
-static void old_data(struct flow *f, unsigned from, const struct segment *s, struct sent_kind *k,
-		     uint64_t now)
+static __attribute__((noinline)) void old_data(struct flow *f, unsigned from,
+					       const struct segment *s, struct sent_kind *k,
+					       uint64_t now)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct sent *first = NULL;
 	uint32_t i;
@@ -374,7 +381,7 @@ static void old_data(struct flow *f, unsigned from, const struct segment *s, str
 /* What its windows must be scaled by at least, if data were sent as they were. */
 static void note_scale(struct flow *f, unsigned from, uint64_t end, uint32_t len)
 {
-	struct direction *d = &f->dir[from], *r = &f->dir[!from];
+	struct direction *d = flow_direction(f, from), *r = flow_direction(f, !from);
 	uint64_t window;
 
 	if (r->scale_known || len <= 1 || !r->raw_window_max || end <= d->edge || end <= d->una)
@@ -407,7 +414,7 @@ static inline void note_segments(struct sent_kind *k, uint32_t len, uint32_t mss
 void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
 		struct sent_kind *k)
 {
-	struct direction *d = &f->dir[from];
+	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	uint64_t start = unwrap32(d->next, s->seq + !!(s->flags & TCP_SYN));
 
@@ -510,7 +517,7 @@ static void read_sacks(struct flow *f, unsigned sender, const struct segment *s,
 	}
 }
 
-static uint32_t scaled_window(const struct direction *d, const struct segment *s)
+static inline uint32_t scaled_window(const struct direction *d, const struct segment *s)
 {
 	if (s->flags & TCP_SYN)
 		return s->window;
@@ -519,11 +526,11 @@ static uint32_t scaled_window(const struct direction *d, const struct segment *s
 	return (uint32_t)s->window << d->scale_least;
 }
 
-static void note_window(struct direction *d, const struct segment *s, uint32_t window)
+static inline void note_window(struct direction *d, const struct segment *s, uint32_t window)
 {
 	if (s->flags & (TCP_SYN | TCP_RST))
 		return;
-	if (!d->window_max || window < d->window_min)
+	if (window < d->window_min || !d->window_max)
 		d->window_min = window;
 	if (window > d->window_max)
 		d->window_max = window;
@@ -533,25 +540,23 @@ static void note_window(struct direction *d, const struct segment *s, uint32_t w
 }
 
 /* Round trip between capture and sender: a time stamp that goes to it, and comes back with data. */
-static void echo_sent(struct track *t, const struct segment *s, uint64_t now)
+static inline void echo_sent(struct track *t, const struct segment *s, uint64_t now)
 {
 	/* Only the first packet with a time stamp tells when it was new. */
-	bool any = t->any_tsval, known = any && s->tsval == t->last_tsval;
-
-	if (!s->has_ts)
+	if (!s->has_ts || (t->any_tsval && s->tsval == t->last_tsval))
 		return;
+	if (t->any_tsval && !t->probing) {
+		t->probing = true;
+		t->probe_tsval = s->tsval;
+		t->probe_ns = now;
+	}
 	t->any_tsval = true;
 	t->last_tsval = s->tsval;
-	if (t->probing || !any || known)
-		return;
-	t->probing = true;
-	t->probe_tsval = s->tsval;
-	t->probe_ns = now;
 }
 
-static void echo_got(struct flow *f, unsigned sender, const struct segment *s, uint64_t now)
+static inline void echo_got(struct flow *f, unsigned sender, const struct segment *s, uint64_t now)
 {
-	struct direction *d = &f->dir[sender];
+	struct direction *d = flow_direction(f, sender);
 	struct track *t = d->track;
 	int32_t past;
 
@@ -567,47 +572,59 @@ static void echo_got(struct flow *f, unsigned sender, const struct segment *s, u
 	limit_round_trip(f, sender, 0, now - t->probe_ns);
 }
 
+/* New data are acknowledged. */
+static void take_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t now)
+{
+	struct direction *r = flow_direction(f, from), *d = flow_direction(f, !from);
+	struct track *t = d->track;
+	uint64_t sample = acknowledge(d, ack, now);
+
+	if (sample) {
+		rtt_add(&r->rtt, sample);
+		limit_round_trip(f, !from, sample, 0);
+	}
+	t->dupacks = 0;
+	t->big_timeouts = 0;
+	if (ack >= t->recover)
+		t->in_fast = t->in_timeout = false;
+	d->last_ack_ns = now;
+}
+
 /*
  * Takes a segment as an ACK of what the other end sends.
  * @from: the end that acknowledges
  */
 void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
 {
-	struct direction *r = &f->dir[from], *d = &f->dir[!from];
+	struct direction *r = flow_direction(f, from), *d = flow_direction(f, !from);
 	struct track *t = d->track;
-	uint64_t ack = unwrap32(d->una, s->ack), edge, sample;
+	uint64_t una = d->una, ack = unwrap32(una, s->ack), edge;
 	uint32_t window = scaled_window(r, s);
 
 	note_window(r, s, window);
 	echo_got(f, from, s, now);
-	if (ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < d->una || s->flags & TCP_RST)
+	if (ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < una || s->flags & TCP_RST)
 		return;
 	if (ack > d->next) {
 		d->unseen++; /* somebody else's packet, or one that the capture has missed */
 		d->next = ack;
 	}
 	edge = ack + window;
-	if (t && t->sent_n && ack == d->una && !s->len && edge == d->edge &&
-	    !(s->flags & (TCP_SYN | TCP_FIN))) {
-		t->dupacks++;
-		d->dupacks++;
-	}
-	if (t && s->sacks)
-		read_sacks(f, !from, s, ack);
-	if (t && ack > d->una) {
-		sample = acknowledge(d, ack, now);
-		if (sample) {
-			rtt_add(&r->rtt, sample);
-			limit_round_trip(f, !from, sample, 0);
+	if (t) {
+		if (ack == una && !s->len && t->sent_n && edge == d->edge &&
+		    !(s->flags & (TCP_SYN | TCP_FIN))) {
+			t->dupacks++;
+			d->dupacks++;
 		}
-		t->dupacks = 0;
-		t->big_timeouts = 0;
-		if (ack >= t->recover)
-			t->in_fast = t->in_timeout = false;
-		d->last_ack_ns = now;
+		if (s->sacks)
+			read_sacks(f, !from, s, ack);
+		if (ack > una)
+			take_ack(f, from, ack, now);
 	}
-	d->una = ack > d->una ? ack : d->una;
-	d->edge = edge > d->edge ? edge : d->edge;
+	if (ack > una)
+		d->una = ack;
+	if (edge > d->edge)
+		d->edge = edge;
 	d->have_ack = true;
 	if (t) {
 		echo_sent(t, s, now);

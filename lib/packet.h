@@ -127,7 +127,7 @@ static inline void store_be64(uint8_t *p, uint64_t v)
 static inline unsigned packet_plain_tcp(const uint8_t *data, size_t captured, size_t len,
 					uint32_t *l3_end)
 {
-	uint32_t kind;
+	uint32_t kind, doff;
 	unsigned l4;
 
 	if (captured < ETH_HDR_LEN + 20 + 20)
@@ -142,10 +142,9 @@ static inline unsigned packet_plain_tcp(const uint8_t *data, size_t captured, si
 	} else {
 		return 0;
 	}
-	if (data[l4 + 12] < 0x50 || l4 + (data[l4 + 12] >> 4) * 4u > captured ||
-	    l4 + (data[l4 + 12] >> 4) * 4u > *l3_end || *l3_end > len)
-		return 0;
-	return l4;
+	doff = (data[l4 + 12] >> 4) * 4u;
+	return doff >= 20 && l4 + doff <= captured && l4 + doff <= *l3_end && *l3_end <= len ? l4
+											     : 0;
 }
 
 #endif
