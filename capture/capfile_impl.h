@@ -59,12 +59,17 @@ static inline uint16_t cap_16(const struct capfile *f, const uint8_t *at)
 	return f->swapped ? __builtin_bswap16(v) : v;
 }
 
-static inline uint32_t cap_32(const struct capfile *f, const uint8_t *at)
+static inline uint32_t cap_number(const uint8_t *at, bool swapped)
 {
 	uint32_t v;
 
 	memcpy(&v, at, sizeof(v));
-	return f->swapped ? __builtin_bswap32(v) : v;
+	return swapped ? __builtin_bswap32(v) : v;
+}
+
+static inline uint32_t cap_32(const struct capfile *f, const uint8_t *at)
+{
+	return cap_number(at, f->swapped);
 }
 
 #endif

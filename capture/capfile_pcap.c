@@ -82,17 +82,21 @@ static int pcap_next(struct capfile *f, struct cap_packet *p)
 static size_t pcap_whole(struct capfile *f, struct cap_packet *p, size_t max)
 {
 	const uint8_t *at = f->buf + f->pos, *end = f->buf + f->len;
+	uint64_t ticks = f->ticks;
 	uint16_t link = f->interfaces->link;
+	bool swapped = f->swapped;
 	size_t n;
 
 	for (n = 0; n < max && end - at >= HEADER; n++) {
-		uint32_t captured = cap_32(f, at + 8), length = cap_32(f, at + 12);
-		uint64_t fraction = cap_32(f, at + 4) * f->ticks;
+		uint32_t captured = cap_number(at + 8, swapped),
+			 length = cap_number(at + 12, swapped);
+		uint64_t fraction = cap_number(at + 4, swapped) * ticks;
 
 		if (captured > (size_t)(end - at) - HEADER || length < captured ||
 		    captured > CAP_BLOCK_MAX || fraction >= 1000000000u)
 			break;
-		p[n] = (struct cap_packet){.time_ns = cap_32(f, at) * 1000000000ull + fraction,
+		p[n] = (struct cap_packet){.time_ns = cap_number(at, swapped) * 1000000000ull +
+						      fraction,
 					   .data = at + HEADER,
 					   .captured = captured,
 					   .length = length,

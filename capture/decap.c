@@ -292,7 +292,7 @@ static inline void read_options(struct segment *s, const uint8_t *tcp, size_t ca
 }
 
 /*
- * Reads a segment whose fixed header is there.
+ * Reads a segment whose fixed header is there, and whose data offset can be.
  * @tcp: its first byte
  * @len: of header and payload, on the wire
  * @captured: bytes at @tcp
@@ -305,8 +305,6 @@ static inline __attribute__((always_inline)) enum decap read_segment(struct segm
 {
 	size_t header = (size_t)(tcp[12] >> 4) * 4;
 
-	if (header < TCP_HDR_MIN || header > len)
-		return DECAP_INVALID;
 	s->from = make_key(&s->key, version, ip, tcp);
 	s->seq = load_be32(tcp + 4);
 	s->ack = load_be32(tcp + 8);
@@ -396,6 +394,10 @@ static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p
 	if (k.fragment && !k.first_fragment)
 		return DECAP_FRAGMENT;
 	if (k.l4 && k.proto == IPPROTO_TCP && k.l4 + (size_t)TCP_HDR_MIN <= part.captured) {
+		size_t header = (size_t)(part.data[k.l4 + TCP_OFFSET] >> 4) * 4;
+
+		if (header < TCP_HDR_MIN || k.l4 + header > k.l3_end)
+			return DECAP_INVALID;
 		s->at.vid = k.vid;
 		s->macs = part.macs;
 		return read_segment(s, k.ip_version, part.data + k.l3, part.data + k.l4,

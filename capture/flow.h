@@ -173,7 +173,8 @@ struct track {
 		uint64_t fresh, held[CAUSES];
 	} mark; /* its direction's, when progress was last asked for */
 	struct epoch now, past[EPOCHS_KEPT];
-	uint32_t n_past; /* judged altogether */
+	uint32_t n_past;      /* judged altogether */
+	uint32_t peak_before; /* of the last of them; 0: there is none */
 };
 
 /* One direction: from the end of that number in the key to the other. */

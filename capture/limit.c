@@ -281,22 +281,21 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	}
 	d->rounds++;
 	t->past[t->n_past++ % EPOCHS_KEPT] = *e;
+	t->peak_before = e->peak;
 	epoch_begin(t, now);
 }
 
 /* …while data are in flight. */
-static void account_flight(struct direction *d, uint64_t dt)
+static inline void account_flight(const struct direction *d, struct track *t, uint64_t dt)
 {
-	struct track *t = d->track;
 	struct epoch *e = &t->now;
-	uint64_t flight = d->next > t->view_una ? d->next - t->view_una : 0, peak = e->peak;
+	uint64_t flight = d->next > t->view_una ? d->next - t->view_una : 0, peak = t->peak_before;
 
 	e->area += flight * dt;
 	t->tail_ns += dt;
 	if (t->hold != HOLD_FLIGHT)
 		return;
-	if (t->n_past && t->past[(t->n_past - 1) % EPOCHS_KEPT].peak > peak)
-		peak = t->past[(t->n_past - 1) % EPOCHS_KEPT].peak;
+	peak = peak > e->peak ? peak : e->peak;
 	if (flight < peak - peak / 6)
 		e->starved_ns += dt;
 }
@@ -315,7 +314,7 @@ static inline void account(struct direction *d, uint64_t now)
 		return;
 	t->now.held[t->hold] += dt;
 	if (t->hold != HOLD_IDLE && t->hold != HOLD_ZERO)
-		account_flight(d, dt);
+		account_flight(d, t, dt);
 }
 
 /* Moves time of this epoch from what it was taken for to what it turned out to be. */
@@ -519,6 +518,7 @@ static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 	interval_add(d, now - idle, now, CAUSE_APPLICATION);
 	if (idle >= RESTART_NS) {
 		t->n_past = 0;
+		t->peak_before = 0;
 		t->lost = false;
 	}
 }
