@@ -23,21 +23,28 @@ static bool limits(const struct evidence *v)
 	return e->held[HOLD_WINDOW] * 2 >= busy || e->area / busy >= (uint64_t)e->window * MOSTLY;
 }
 
-/* The window, as it was while it limited, in a mean round trip. */
+/* The window, bytes: in the mean while it limited; at most, if it never did. */
+static double mean_window(const struct flow *f, unsigned from)
+{
+	const struct direction *d = &f->dir[from];
+
+	return d->held[CAUSE_RECEIVE_WINDOW]
+		       ? (double)d->window_area / (double)d->held[CAUSE_RECEIVE_WINDOW]
+		       : f->dir[!from].window_max;
+}
+
+/* That window in a mean round trip. */
 static double ceiling(const struct flow *f, unsigned from)
 {
-	const struct direction *d = &f->dir[from], *r = &f->dir[!from];
-	double rtt = cause_mean_rtt_s(f), window = r->window_max;
+	double rtt = cause_mean_rtt_s(f);
 
-	if (d->held[CAUSE_RECEIVE_WINDOW])
-		window = (double)d->window_area / (double)d->held[CAUSE_RECEIVE_WINDOW];
-	return rtt > 0 ? window * 8 / rtt : 0;
+	return rtt > 0 ? mean_window(f, from) * 8 / rtt : 0;
 }
 
 static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 {
 	const struct direction *d = &f->dir[from], *r = &f->dir[!from];
-	double window = (double)d->window_area / (double)d->held[CAUSE_RECEIVE_WINDOW];
+	double window = mean_window(f, from);
 	char allowed[32], got[32];
 	const char *known = r->scale_known || !r->scale_least ? ""
 							      : " (scale not seen: at least that)";

@@ -45,7 +45,8 @@ def package(name: str) -> str:
 def _commit() -> str:
     if "LONGHAUL" in os.environ:
         return f"unknown (the program is {longhaul()})"
-    changed = subprocess.run(["git", "status", "--porcelain", "--", "lib", "frob", "shaper", "tunnel", "Makefile"],
+    changed = subprocess.run(["git", "status", "--porcelain", "--", "lib", "frob", "shaper", "tunnel", "accel",
+                              "capture", "Makefile"],
                              capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
     return first_line("git", "rev-parse", "--short=12", "HEAD") + (" with changes" if changed else "")
 
@@ -230,11 +231,12 @@ def effort(args: argparse.Namespace, parser: argparse.ArgumentParser, full: Any,
 
 
 def publish(name: str, args: argparse.Namespace, partial: bool, measure: Callable[[str], Document],
-            markdown: Callable[[Document], str]) -> int:
+            markdown: Callable[[Document], str], program: str = "") -> int:
     """Measure, print and publish; returns the exit status. partial: not all is measured, so only printed.
 
-    measure is given the command as it is to be cited.
+    measure is given the command as it is to be cited: the benchmark is called as its files are, or as program says.
     """
+    program = f"bench-{program or name}"
     if args.render:
         print(markdown(json.loads(Path(args.render).read_text(encoding="utf-8"))), end="")
         return 0
@@ -243,16 +245,15 @@ def publish(name: str, args: argparse.Namespace, partial: bool, measure: Callabl
         Path(output).mkdir(parents=True, exist_ok=True)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, _interrupted)
-    command = (f"make bench-{name}" if len(sys.argv) == 1 else
-               shlex.join([f"scripts/bench-{name}", *sys.argv[1:]]))
+    command = f"make {program}" if len(sys.argv) == 1 else shlex.join([f"scripts/{program}", *sys.argv[1:]])
     begun = time.monotonic()
     try:
         document = measure(command)
     except KeyboardInterrupt as signalled:
-        print(f"\nbench-{name}: interrupted; everything is taken down", file=sys.stderr)
+        print(f"\n{program}: interrupted; everything is taken down", file=sys.stderr)
         return 128 + (signalled.args[0] if signalled.args else signal.SIGINT)
     except (LabError, AssertionError, OSError) as error:
-        print(f"\nbench-{name}: {error}", file=sys.stderr)
+        print(f"\n{program}: {error}", file=sys.stderr)
         return 1
     document["duration_s"] = round(time.monotonic() - begun, 1)
     text = markdown(document)

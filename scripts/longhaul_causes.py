@@ -186,10 +186,15 @@ class _Watch:
             self.samples.append(_Sample(time.monotonic(), *fields, not self.full.poll(0), self.idle))
             time.sleep(_SAMPLE_S)
 
-    def end(self, write: int) -> tuple[float, float, float]:
-        """Parts of the time: the buffer held it; a backlog of more than one write was left; the window was closed."""
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.over = True
         self.thread.join()
+
+    def parts(self, write: int) -> tuple[float, float, float]:
+        """Parts of the time: the buffer held it; a backlog of more than one write was left; the window was closed."""
         starved, full_at = 0, -1.0
         for s in self.samples:
             full_at = s.at if s.full else full_at
@@ -262,13 +267,13 @@ def _transfer(lab: Lab, case: Case) -> Transfer:
     """One connection, until all of it is acknowledged or patience is at its end."""
     with _connect(lab, case) as sock:
         begin = time.monotonic()
-        watch = _Watch(sock)
-        sent, waited = _write(sock, case, watch)
-        end = time.monotonic() + case.patience
-        while _unsent(sock) and time.monotonic() < end:
-            time.sleep(0.001)
+        with _Watch(sock) as watch:
+            sent, waited = _write(sock, case, watch)
+            end = time.monotonic() + case.patience
+            while _unsent(sock) and time.monotonic() < end:
+                time.sleep(0.001)
         elapsed = time.monotonic() - begin
-        starved, backlog, closed = watch.end(case.write)
+        starved, backlog, closed = watch.parts(case.write)
         info = _info(sock)
         if _unsent(sock):   # it will never come: do not wait for it at the end either
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -23,7 +23,7 @@ from typing import Callable
 from longhaul_causes import Case, Run, Transfer, perform
 from longhaul_lab import Lab
 
-SEEDS = {"tune": 1, "report": 300001}
+SEEDS = {"tune": 1, "report": 400001}
 PLACES = ("sender", "middle", "receiver")
 LOST, QUEUE_FULL, DUPLICATE = 1, 2, 3
 RECORD = struct.Struct("<QQQQQIIBBB13x")

@@ -2,17 +2,17 @@
 """The page of results of bench-diagnose."""
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from pathlib import Path
+import math
 from typing import Iterable
 
+import longhaul_bench as bench
+from longhaul_bench import Document
 from longhaul_corpus import PLACES
 
 HEALTHY = ("path", "application", "start")
 # Of what a healthy flow's capture may be like, and its hosts; the others say that something is wrong.
 HARMLESS = ("super_segments", "several_places", "time_backwards", "mid_capture")
+ASKED = {"headers only": 5, "whole packets": 3}     # times as fast as tcptrace
 SHARES = {
     "receive_window": ("receive window, with a closed one", "`tcpi_rwnd_limited`", ("receive_window", "zero_window")),
     "send_buffer": ("send buffer", "sampled `tcp_info`", ("send_buffer",)),
@@ -23,7 +23,7 @@ SHARES = {
 def percentile(values: Iterable[float], part: float) -> float:
     """The value below which this part of them is."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else math.nan
 
 
 def seen(result: dict, place: str) -> bool:
@@ -34,6 +34,12 @@ def seen(result: dict, place: str) -> bool:
 def met(right: bool) -> str:
     """Whether a threshold was met."""
     return "met" if right else "**missed**"
+
+
+def _share(of: Iterable[bool]) -> float:
+    """How much of it is true."""
+    each = list(of)
+    return sum(each) / len(each) if each else math.nan
 
 
 def matrix(results: list[dict], place: str) -> list[str]:
@@ -54,14 +60,25 @@ def matrix(results: list[dict], place: str) -> list[str]:
             "| label | runs | right | " + " | ".join(named) + " |", "|---" * (len(named) + 3) + "|", *rows, ""]
 
 
+def healthy_flows(results: list[dict], place: str) -> list[tuple[str, list[str]]]:
+    """The verdict and the kinds of findings of each."""
+    return [flow for result in results if result["label"] == "healthy" for flow in result["healthy"][place]]
+
+
+def is_alarm(flow: tuple[str, list[str]]) -> bool:
+    """Whether anything is said of a healthy flow that blames somebody."""
+    limit, found = flow
+    return limit not in HEALTHY or bool(set(found) - set(HARMLESS))
+
+
 def healthy(results: list[dict]) -> list[str]:
     """False alarms."""
     lines = ["## Healthy flows", "", "Connections over a line with room, which no host held up and of which nothing was sent "
              "again: an alarm is any verdict but " + ", ".join(f"`{name}`" for name in HEALTHY)
              + ", and any finding that blames hosts or path.", "", "| captured at | flows | alarms | |", "|---|---|---|---|"]
     for place in PLACES:
-        flows = [flow for result in results if result["label"] == "healthy" for flow in result["healthy"][place]]
-        alarms = sum(limit not in HEALTHY or bool(set(found) - set(HARMLESS)) for limit, found in flows)
+        flows = healthy_flows(results, place)
+        alarms = sum(map(is_alarm, flows))
         lines.append(f"| {place} | {len(flows)} | {alarms} | at most 1 %: {met(alarms <= len(flows) / 100)} |")
     return [*lines, ""]
 
@@ -77,22 +94,28 @@ def losses(results: list[dict]) -> list[str]:
             f"{sum(result['duplicates'] > 0 for result in results)} runs.", ""]
 
 
+def share_errors(results: list[dict], name: str, place: str) -> list[float]:
+    """Points between what is told and the label."""
+    return [100 * abs(result["told"][place][name] - result["known"][name]) for result in results
+            if result["label"] in SHARES[name][2] and (name != "receive_window" or result["congestion"] != "bbr")]
+
+
 def shares(results: list[dict]) -> list[str]:
     """Errors of shares of time."""
     lines = ["## Shares of time", "", "Points of percent between what is told and the label, of runs of that label; 5 in the "
              "median and 10 at p95 are asked for.", "",
              "| time of | held against | captured at | runs | median | p95 | |", "|---|---|---|---|---|---|---|"]
-    for name, (words, against, labels) in SHARES.items():
+    for name, (words, against, _) in SHARES.items():
         for place in PLACES:
-            errors = [100 * abs(result["told"][place][name] - result["known"][name]) for result in results
-                      if result["label"] in labels and (name != "receive_window" or result["congestion"] != "bbr")]
+            errors = share_errors(results, name, place)
             middle, high = percentile(errors, 0.5), percentile(errors, 0.95)
             lines.append(f"| {words} | {against} | {place} | {len(errors)} | {middle:.1f} | {high:.1f} | "
                          f"{met(middle <= 5 and high <= 10)} |")
     return [*lines, "", "The kernel's `tcpi_sndbuf_limited` begins only where the very last of the data leaves while the program "
             "is refused space, and ends with the next ACK: a few percent of the time in transfers that nothing else holds. So "
-            "the kernel is asked every 2 ms whether the socket takes no more while the congestion window has room for all it "
-            "holds. `tcpi_rwnd_limited` is compared for CUBIC and Reno alone: a BBR sender is paced at the window's rate, and the "
+            "the kernel is asked every 2 ms whether the socket takes no more, or took none in the last 5 ms, while the congestion "
+            "window has room for all it holds. Of the program's sleep, time in which the kernel still has more to send than the "
+            "last write is not the application's. `tcpi_rwnd_limited` is compared for CUBIC and Reno alone: a BBR sender is paced at the window's rate, and the "
             "kernel counts only the moments at its edge.", ""]
 
 
@@ -118,6 +141,12 @@ def agreement(compared: list[dict]) -> list[str]:
     return [*lines, ""]
 
 
+def idle_flow(measured: dict) -> float:
+    """Bytes that one more idle connection takes."""
+    half, flows = measured["flows"]
+    return (flows["memory"] - half["memory"]) / (flows["flows"] - half["flows"])
+
+
 def speed(measured: dict) -> list[str]:
     """Packets a second, and memory."""
     lines = ["## Speed", "", "Processor time on one core, file in page cache, the same file for all, in turns; medians of "
@@ -126,31 +155,64 @@ def speed(measured: dict) -> list[str]:
              "|---|---|---|---|---|---|---|---|"]
     for name, row in measured["files"].items():
         rates = row["rates"]
-        asked = 5 if name == "headers only" else 3
+        asked = ASKED[name]
         ratio, slow = rates["longhaul"] / rates["tcptrace"], rates["longhaul"] / rates["tshark"]
         lines.append(f"| {name} | {row['packets']:,} | {row['bytes'] / 1e6:.0f} | {rates['longhaul']:.2f} | {rates['tcptrace']:.2f} | "
                      f"{rates['tcptrace -l -r']:.2f} | {rates['tshark']:.3f} | {ratio:.1f} × tcptrace ({asked} asked for: "
                      f"{met(ratio >= asked)}), {slow:.0f} × tshark (100: {met(slow >= 100)}) |")
     half, flows = measured["flows"]
-    idle = (flows["memory"] - half["memory"]) / (flows["flows"] - half["flows"])
+    idle = idle_flow(measured)
     return [*lines, "", "## Many flows", "", f"{flows['flows']:,} connections of {flows['packets']:,} packets, of which none ends: "
             f"{flows['seconds']:.1f} s, {flows['memory'] / 1e6:.0f} MB at most. With {half['flows']:,} of them it takes "
             f"{half['memory'] / 1e6:.0f} MB: {idle:.0f} bytes for each flow that is idle, the table's part in it: at most 1024: "
             f"{met(idle <= 1024)}. The rest is what is kept of those that are busy.", ""]
 
 
-def page(results: list[dict], left_out: dict[str, int], compared: list[dict], fast: dict, how: str, fresh: bool) -> str:
-    """All of it."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), "unknown")
-    lines = ["# Diagnosis, held against known limits", "", f"`{how}` at {commit.strip()}, Linux {platform.release()}, {model}, "
-             f"{os.cpu_count()} processors.", "",
-             "Real TCP of this kernel over `longhaul shape`, round trips of 1 to 300 ms, CUBIC, Reno and BBR; delays, rates, windows, "
-             f"buffers and congestion control are drawn from seeds{' that no threshold was tuned on' if fresh else ''}. A run counts "
-             "if the sending kernel's `tcp_info`, the sending program's log and the line's frame log agree with its label; left out: "
-             f"{', '.join(f'{name} {count}' for name, count in left_out.items() if count) or 'none'}.", ""]
+def figures(document: Document) -> list[dict]:
+    """Each promise with what was measured."""
+    def threshold(text: str, value: float, needed: float, most: bool = False) -> dict:
+        return bench.threshold(text, [None if math.isnan(value) else value], needed, most)
+
+    runs, found = document["runs"], []
     for place in PLACES:
-        lines += matrix(results, place)
+        of = [run for run in runs if seen(run, place)]
+        labels = {run["label"] for run in of}
+        right = {label: _share(run["named"][place] == label for run in of if run["label"] == label) for label in labels}
+        found += [threshold(f"dominant cause right, {place}", _share(run["named"][place] == run["label"] for run in of), 0.95),
+                  threshold(f"…of the kind that is told worst, {place}", min(right.values(), default=math.nan), 0.9)]
+    for name, (words, _, _) in SHARES.items():
+        for place in PLACES:
+            errors = share_errors(runs, name, place)
+            found += [threshold(f"share of time, {words}, {place}: points, median", percentile(errors, 0.5), 5, True),
+                      threshold(f"…p95, {place}", percentile(errors, 0.95), 10, True)]
+    lossy = [run for run in runs if run["lost"] and run["label"] != "healthy"]
+    found.append(threshold("losses counted exactly, share of runs", _share(run["lost"] == run["counted"] for run in lossy), 1))
+    for place in PLACES:
+        flows = healthy_flows(runs, place)
+        found.append(threshold(f"false alarms, {place}, share of healthy flows", _share(map(is_alarm, flows)), 0.01, True))
+    for name, row in document["speed"]["files"].items():
+        rates = row["rates"]
+        found += [threshold(f"speed, {name}, times tcptrace", rates["longhaul"] / rates["tcptrace"], ASKED[name]),
+                  threshold(f"speed, {name}, times tshark", rates["longhaul"] / rates["tshark"], 100)]
+    found.append(threshold("memory of an idle flow, bytes", idle_flow(document["speed"]), 1024, True))
+    return found
+
+
+def page(document: Document) -> str:
+    """All of it. Adds the thresholds to the document."""
+    document["thresholds"] = figures(document)
+    runs, effort = document["runs"], document["effort"]
+    fresh = effort["seeds"] == "report"
+    left_out = ", ".join(f"{name} {count}" for name, count in document["left_out"].items() if count) or "none"
+    lines = ["# Diagnosis, held against known limits", "", bench.machine_line(document), bench.commit_line(document),
+             f"- {bench.disturbances(document)}", "",
+             "Real TCP of this kernel over `longhaul shape`, round trips of 1 to 300 ms (`nagle_delayed_ack`: to 60), CUBIC, Reno and "
+             "BBR (`congestion`: CUBIC and Reno, since BBR does not slow down for such losses); delays, rates, windows, buffers and "
+             f"congestion control are drawn from seeds{' that no threshold was tuned on' if fresh else ''}. A run counts if the "
+             "sending kernel's `tcp_info`, the sending program's log and the line's frame log agree with its label; left out: "
+             f"{left_out}.", "", "## Held against", *bench.threshold_table(document), ""]
+    for place in PLACES:
+        lines += matrix(runs, place)
     lines += ["A black hole is not looked for at the receiver: what is too big never comes there.", ""]
-    return "\n".join([*lines, *healthy(results), *losses(results), *shares(results), *agreement(compared), *speed(fast)])
+    return bench.page([*lines, *healthy(runs), *losses(runs), *shares(runs), *agreement(document["compared"]),
+                       *speed(document["speed"])])
