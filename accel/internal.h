@@ -151,6 +151,7 @@ struct pool {
 	_Atomic unsigned coming; /* of them on their way from the tunnel */
 	_Atomic unsigned idle;	 /* those that we open on */
 	unsigned streams;	 /* likewise, not only idle ones */
+	unsigned overdue;	 /* of those asked for: longer ago than asked_ns */
 	uint64_t asked_ns;
 	unsigned waiting; /* flows without a stream */
 	struct demand demand;
