@@ -64,9 +64,9 @@ uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes,
 /*
  * Grants a flow a window, or more of one, out of what all may have together.
  * A flow's fair share is an eighth of that, divided by the number of flows: so
- * a lone one gets what it wants. Half of all at most is kept for flows to come,
- * the least for each: so the ten-thousandth gets something, however much the
- * first ones wanted.
+ * a lone one gets what it wants. Three quarters of all at most are kept for
+ * flows to come, the least for each: so the ten-thousandth gets something,
+ * however much the first ones wanted.
  * @has:   its window so far; 0: it has none, and needs the least
  * @flows: how many flows there are, this one too
  * Returns how much is added, which may be less than wanted, or 0.
@@ -77,7 +77,7 @@ uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, un
 	uint64_t kept = (uint64_t)b->least * (b->most > flows ? b->most - flows : 0);
 	uint64_t first = has ? 0 : b->least, room, free, more, most;
 
-	kept = kept < b->limit / 2 ? kept : b->limit / 2;
+	kept = kept < b->limit / 4 * 3 ? kept : b->limit / 4 * 3;
 	fair = fair > b->least ? fair : b->least;
 	most = wanted < fair ? wanted : fair;
 	most = most > has ? most - has : 0;

@@ -56,7 +56,7 @@
 /* Buffers of a socket to a host, both ways together: what the kernel tunes them to at most
  * (LAN_BUFFERS in stack.c), and what they need. */
 #define LAN_MAX (12u << 20)
-#define LAN_MIN (64u << 10)
+#define LAN_MIN (32u << 10)
 
 #define SCRATCH (256u << 10) /* bytes read from a stream at a time */
 
