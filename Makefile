@@ -186,8 +186,8 @@ bench-mtu: deps ## frames that the path does not carry whole, into results/ (roo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench-mtu $(BENCH_ARGS)
 
-bench-accel: deps ## split TCP over 120 ms against what it promises, into results/ (root, an idle machine, 15 minutes; BENCH_ARGS=--quick)
-	$(Q)$(MAKE) --no-print-directory all
+bench-accel: deps ## split TCP over 120 ms against what it promises, into results/ (root, an idle machine, 20 minutes; BENCH_ARGS=--quick)
+	$(Q)$(MAKE) --no-print-directory all tools
 	$(Q)scripts/bench-accel $(BENCH_ARGS)
 
 install: all ## install the program, man pages and the systemd unit below PREFIX (/usr/local)

@@ -232,7 +232,11 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 	}
 	a->conf = *conf;
 	a->limits = limits_get(conf->n_peers);
-	a->budget.limit = conf->memory ? conf->memory : limits_memory();
+	a->budget = (struct credit_budget){.limit = conf->memory ? conf->memory : limits_memory(),
+					   .least = CREDIT_MIN,
+					   .most = a->limits.relays};
+	a->buffers = (struct credit_budget){
+		.limit = a->budget.limit, .least = LAN_MIN, .most = a->limits.relays};
 	a->host = *host;
 	sem_init(&a->ready, 0, 0);
 	a->stack = (struct stack){.lock = PTHREAD_MUTEX_INITIALIZER,

@@ -64,23 +64,29 @@ uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes,
 /*
  * Grants a flow a window, or more of one, out of what all may have together.
  * A flow's fair share is an eighth of that, divided by the number of flows: so
- * a lone one gets what it wants, and the ten-thousandth something.
- * @has:   its window so far; 0: it has none, and needs CREDIT_MIN
+ * a lone one gets what it wants. Three quarters of all at most are kept for
+ * flows to come, the least for each: so the ten-thousandth gets something,
+ * however much the first ones wanted.
+ * @has:   its window so far; 0: it has none, and needs the least
  * @flows: how many flows there are, this one too
  * Returns how much is added, which may be less than wanted, or 0.
  */
 uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows)
 {
 	uint64_t fair = b->limit / 8 / (flows ? flows : 1), granted = atomic_load(&b->granted);
-	uint64_t room, more, most;
+	uint64_t kept = (uint64_t)b->least * (b->most > flows ? b->most - flows : 0);
+	uint64_t first = has ? 0 : b->least, room, free, more, most;
 
-	fair = fair > CREDIT_MIN ? fair : CREDIT_MIN;
+	kept = kept < b->limit / 4 * 3 ? kept : b->limit / 4 * 3;
+	fair = fair > b->least ? fair : b->least;
 	most = wanted < fair ? wanted : fair;
 	most = most > has ? most - has : 0;
 	do {
 		room = b->limit - granted;
+		free = room > kept + first ? room - kept : first;
+		room = room < free ? room : free;
 		more = most < room ? most : room;
-		if (!has && more < CREDIT_MIN)
+		if (!has && more < b->least)
 			return 0;
 	} while (!atomic_compare_exchange_weak(&b->granted, &granted, granted + more));
 	return (uint32_t)more;

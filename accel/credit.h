@@ -30,7 +30,9 @@ struct credit_meter {
 /* What all flows of a process may have granted, together. Threads may grant at the same time. */
 struct credit_budget {
 	uint64_t limit;		  /* bytes */
-	_Atomic uint64_t granted; /* sum of all windows */
+	_Atomic uint64_t granted; /* sum of what each has */
+	uint32_t least;		  /* that a flow needs */
+	unsigned most;		  /* flows there may be; so many should find the least */
 };
 
 uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows);

@@ -53,6 +53,11 @@
 #define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
 #define SYN_MAX		1600	       /* bytes of a SYN that is held */
 
+/* Buffers of a socket to a host, both ways together: what the kernel tunes them to at most
+ * (LAN_BUFFERS in stack.c), and what they need. */
+#define LAN_MAX (12u << 20)
+#define LAN_MIN (32u << 10)
+
 #define SCRATCH (256u << 10) /* bytes read from a stream at a time */
 
 /* Turns a socket or stream may have before others. */
@@ -92,6 +97,7 @@ struct relay {
 	uint64_t received;  /* from it */
 	uint64_t credit;    /* bytes that may be sent */
 	uint32_t window;    /* that we have granted */
+	uint32_t buffers;   /* bytes that its socket to the host may hold, both ways together */
 	uint64_t owed;	    /* bytes received and not yet credited back */
 	uint64_t taken;	    /* of them written to the host */
 	struct credit_meter meter;
@@ -151,6 +157,7 @@ struct pool {
 	_Atomic unsigned coming; /* of them on their way from the tunnel */
 	_Atomic unsigned idle;	 /* those that we open on */
 	unsigned streams;	 /* likewise, not only idle ones */
+	unsigned overdue;	 /* of those asked for: longer ago than asked_ns */
 	uint64_t asked_ns;
 	unsigned waiting; /* flows without a stream */
 	struct demand demand;
@@ -227,7 +234,8 @@ struct accel {
 	struct accel_counts counts;
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct crowd crowd;		      /* clients here */
-	struct credit_budget budget;
+	struct credit_budget budget;	      /* windows */
+	struct credit_budget buffers;	      /* of sockets to hosts */
 	_Atomic unsigned n_relays;
 	_Atomic unsigned n_streams;
 	struct limits limits;

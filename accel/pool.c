@@ -2,7 +2,7 @@
 /* pool.c - a relay thread's streams to a peer, for the next flows: as many as they may need */
 #include "accel/internal.h"
 
-#define REFILL_WAIT_NS (5 * NS_PER_S)
+#define REFILL_WAIT_NS (2500 * NS_PER_MS)
 #define REFILL_MAX     512 /* asked for at a time */
 
 /* A stream that we open flows on waits for the next. @warm: it has carried something */
@@ -45,6 +45,8 @@ void stream_join_pool(struct stream *s)
 	p->coming--;
 	if (p->asked)
 		p->asked--;
+	if (p->overdue)
+		p->overdue--;
 }
 
 /* No flow of its shard's will be opened on a stream any more. */
@@ -79,9 +81,12 @@ void stream_refill(struct shard *sh, unsigned peer)
 	uint64_t now = clock_ns();
 	unsigned kept = spare(sh, p, now), want = kept + p->waiting;
 
-	/* What was asked for and has not come by now never will. */
-	if (p->asked && now - p->asked_ns > REFILL_WAIT_NS)
-		p->asked = 0;
+	/* What was asked for and has not come for so long never will. */
+	if (now - p->asked_ns > REFILL_WAIT_NS) {
+		p->asked -= p->overdue;
+		p->overdue = p->asked;
+		p->asked_ns = now;
+	}
 	if (a->stopping)
 		return;
 	while (p->idle > shard_part(a, STREAMS_IDLE) + 2 * (kept - shard_part(a, STREAMS_SPARE)))
@@ -92,7 +97,6 @@ void stream_refill(struct shard *sh, unsigned peer)
 	if (want > REFILL_MAX)
 		want = REFILL_MAX;
 	p->asked += want;
-	p->asked_ns = now;
 	a->host.open_streams(a->host.ctx, peer, want);
 }
 

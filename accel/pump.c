@@ -55,11 +55,24 @@ static void later(struct relay *r)
 	r->shard->pending_relays = r;
 }
 
+/* Limits what a socket to a host holds to what was granted. A host that does not read, or whose
+ * peer does not, fills it; the kernel knows when that becomes too much only for all of TCP
+ * together, and then streams suffer, too. */
+static void limit_buffers(const struct relay *r, int fd)
+{
+	if (r->buffers >= LAN_MAX)
+		return;
+	/* The kernel doubles what it is given. */
+	sock_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)(r->buffers / 4));
+	sock_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)(r->buffers / 4));
+}
+
 /* Gives a relay its socket to the host. */
 void pump_attach(struct relay *r, int fd)
 {
 	r->io = (struct loop_io){fd, pump_socket_ready, r};
 	r->readable = true;
+	limit_buffers(r, fd);
 	loop_add(r->shard->loop, &r->io, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
 

@@ -332,6 +332,7 @@ void relay_free_ended(struct shard *sh)
 		atomic_fetch_sub(&sh->a->n_relays, 1);
 		atomic_fetch_sub(&sh->n_relays, 1);
 		atomic_fetch_sub(&sh->a->budget.granted, r->window);
+		atomic_fetch_sub(&sh->a->buffers.granted, r->buffers);
 		free(r);
 	}
 }
@@ -343,15 +344,18 @@ struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role)
 {
 	struct accel *a = sh->a;
 	uint32_t window = credit_grant(&a->budget, 0, CREDIT_USUAL, a->n_relays + 1);
-	struct relay *r = window ? calloc(1, sizeof(*r)) : NULL;
+	uint32_t buffers = credit_grant(&a->buffers, 0, LAN_MAX, a->n_relays + 1);
+	struct relay *r = window && buffers ? calloc(1, sizeof(*r)) : NULL;
 
 	if (!r) {
 		atomic_fetch_sub(&a->budget.granted, window);
+		atomic_fetch_sub(&a->buffers.granted, buffers);
 		return NULL;
 	}
 	r->a = a;
 	r->shard = sh;
 	r->window = window;
+	r->buffers = buffers;
 	r->flow = f;
 	r->life = (struct life){.role = (uint8_t)role,
 				.phase = role == LIFE_NEAR ? LIFE_HELD : LIFE_CONNECTING};

@@ -186,7 +186,7 @@ json_t *accel_status(struct accel *a, bool flows)
 	threads = ask(a, flows ? list : NULL, pools);
 	return json_pack(
 		"{s:s, s:i, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I}, s:o, s:o}",
+		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I, s:I}, s:o, s:o}",
 		"steering", a->stack.steer->name, "flows", (int)a->n_relays, "entries",
 		(json_int_t)atomic_load(&a->flows.count), "streams", pools, "bypassed", reasons(a),
 		"connections", "opened", count(&c->opened), "accepted", count(&c->accepted),
@@ -199,5 +199,6 @@ json_t *accel_status(struct accel *a, bool flows)
 		sum(a, offsetof(struct shard, bytes_out)), "received_bytes",
 		sum(a, offsetof(struct shard, bytes_in)), "memory", "limit_bytes",
 		(json_int_t)a->budget.limit, "granted_bytes", (json_int_t)a->budget.granted,
-		"relay_threads", threads, "list", list);
+		"buffers_bytes", (json_int_t)a->buffers.granted, "relay_threads", threads, "list",
+		list);
 }

@@ -20,6 +20,8 @@ TURNS = 3.0                                 # times the bridged path's
 LOSSES = {"0.01%": 0.0001, "0.1%": 0.001, "1%": 0.01}
 LOSS_SHARE = 0.85                           # of the line × (1 − loss)
 JAIN = 0.95
+MANY_SHARE = 0.99                           # a machine may allow a process no more than 20,000 descriptors
+STALLED_SHARE = 0.95
 CONNECTIONS = 3000                          # a second
 
 PLACES = {"near": "0 ms", "far": "120 ms"}
@@ -76,6 +78,10 @@ def thresholds(document: Document) -> list[dict[str, Any]]:
                                      LOSS_SHARE))
     found.append(bench.threshold("Jain's index of 16 flows, 100mbit, 120 ms", values(document, "fairness", "jain"), JAIN))
     found.append(bench.threshold("connections a second, 0 ms, two clients", values(document, "short_accel", "per_s"), CONNECTIONS))
+    found.append(bench.threshold("connections at a time that are accelerated, share of those asked for, 0 ms",
+                                 bench.ratios(values(document, "many_near", "accelerated"), values(document, "many_near", "count")), MANY_SHARE))
+    found.append(bench.threshold("four flows' goodput beside connections that do not read ÷ before",
+                                 bench.ratios(values(document, "stalled", "beside_bps"), values(document, "stalled", "before_bps")), STALLED_SHARE))
     return found
 
 
@@ -134,6 +140,25 @@ def _sizes(document: Document) -> list[str]:
     return bench.table(["seconds at 1 Gbit/s, from connect() to the last byte", *map(amount, sizes)], rows)
 
 
+def _crowds(document: Document) -> list[str]:
+    rows = []
+    for where, title in PLACES.items():
+        def get(key: str, unit: float = 1.0, name: str = f"many_{where}") -> str:
+            return spread([v and v / unit for v in values(document, name, key)])
+
+        rows.append([title, get("accelerated"), get("made_s"), f"{get('connect_p50_ms')}, {get('connect_p99_ms')}",
+                     get("idle_resident_per_flow", 1024), f"{get('idle_stack_per_flow', 1024)}, {get('idle_streams_per_flow', 1024)}",
+                     get("idle_processors"), get("busy_resident_per_flow", 1024), get("busy_kernel_tcp", 1 << 20), get("granted_bytes", 1 << 20)])
+    lines = bench.table([f"{document['effort']['many']} connections at a time", "accelerated", "made in, s", "connect, ms (p50, p99)",
+                         "idle: a site's own, KB a flow", "in sockets to hosts, in streams, KB a flow", "processors",
+                         "all busy with 64 KB: a site's own, KB a flow", "all TCP of both sites and hosts, MB", "windows granted, MB"], rows)
+    rows = [[title, mbit_s(values(document, "stalled", f"{key}_bps")),
+             *(spread(values(document, "stalled", f"{key}_{share}_ms")) for share in (50, 99))]
+            for key, title in (("before", "before"), ("beside", "beside them"), ("after", "after"))]
+    return lines + bench.table([f"{document['effort']['stalled']} hosts' connections that do not read, 1gbit, 0 ms", "four flows get, Mbit/s",
+                                "request and response, ms, p50", "p99"], rows)
+
+
 def _profile(document: Document) -> list[str]:
     """Where the processors' time goes."""
     parts = ["tunnel A, relay", "tunnel A, rest", "tunnel B, relay", "tunnel B, rest", "line, rest", "machine"]
@@ -173,7 +198,7 @@ def markdown(document: Document) -> str:
         f"- {bench.repetitions_text(document)}. Steady state: {document['effort']['steady_s']} s after a ramp of "
         f"{document['effort']['ramp_s']} s. Streams were made at most some seconds before (fresh, not warm).",
         "- Hosts: receive buffers of 56,200 bytes, no window scaling, CUBIC; the line is `longhaul shape`, 60 ms each way.",
-        *_rates(document), *_open(document), *_times(document), *_sizes(document), *_others(document),
+        *_rates(document), *_open(document), *_times(document), *_sizes(document), *_others(document), *_crowds(document),
         "## Where the processors' time goes", *_profile(document),
         "Threads as the kernel accounts them; soft interrupts are in the machine's figure only, and so is other work.", "",
         "## Thresholds", *bench.threshold_table(document),

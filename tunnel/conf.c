@@ -392,7 +392,7 @@ static const struct opt tunnel_table[] = {
 	{"accel-memory", 0, .type = OPT_SIZE, .arg = "SIZE", .offset = CONF(accel_memory),
 	 .min = 1 << 20, .max = 1ull << 40,
 	 .help = "accel: what connections may have waiting for hosts that do not read, together; beyond it "
-		 "new ones are bridged; default: 1/32 of the machine's memory"},
+		 "new ones are bridged; default: half of what TCP has before it economises (tcp_mem)"},
 	{"congestion", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(congestion),
 	 .help = "accel: congestion control between the sites; default: bbr where the kernel has it"},
 	{"TCP, MTU and class", .type = OPT_HEADING},

@@ -25,7 +25,9 @@ struct tunnel;
  * address. */
 #define HALF_OPEN_MAX	   64
 #define HALF_OPEN_ONE_HOST 8
-#define HALF_OPEN_RESERVED 72 /* streams being made (control_stream.c), and calls */
+/* …calls, and the streams being made (control_stream.c): who calls is done with a handshake before
+ * who is called, and begins the next. */
+#define HALF_OPEN_RESERVED 192
 
 /* Of one peer, past the pin check but not up yet. */
 #define UNFINISHED_ONE_PEER 3

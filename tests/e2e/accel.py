@@ -44,9 +44,9 @@ def ready(lab: Lab, *tunnels: Tunnel) -> None:
                      f"{one.name} to reach {other.name}")    # the path may lose some
 
 
-def start(lab: Lab, *args: str) -> list[Tunnel]:
+def start(lab: Lab, *args: str, **start_: Any) -> list[Tunnel]:
     """Accelerating tunnels at every site, ready."""
-    tunnels = [begin(lab, site.letter, *args, up=False) for site in lab.all_sites]
+    tunnels = [begin(lab, site.letter, *args, up=False, **start_) for site in lab.all_sites]
     ready(lab, *tunnels)
     return tunnels
 

@@ -78,7 +78,7 @@ static void a_window_that_is_the_limit_grows_until_it_is_not(void **state)
 
 static void a_lone_flow_gets_what_it_wants(void **state)
 {
-	struct credit_budget b = {.limit = 750 << 20};
+	struct credit_budget b = {.limit = 750 << 20, .least = CREDIT_MIN};
 
 	assert_int_equal(credit_grant(&b, 0, CREDIT_USUAL, 1), CREDIT_USUAL);
 	assert_int_equal(credit_grant(&b, CREDIT_USUAL, CREDIT_MAX, 1), CREDIT_MAX - CREDIT_USUAL);
@@ -88,7 +88,7 @@ static void a_lone_flow_gets_what_it_wants(void **state)
 
 static void ten_thousand_flows_get_something_and_never_more_than_there_is(void **state)
 {
-	struct credit_budget b = {.limit = 750 << 20};
+	struct credit_budget b = {.limit = 750 << 20, .least = CREDIT_MIN};
 	unsigned n;
 	uint32_t window;
 
@@ -100,9 +100,42 @@ static void ten_thousand_flows_get_something_and_never_more_than_there_is(void *
 	}
 }
 
+static void the_ten_thousandth_flow_gets_something_however_much_the_first_want(void **state)
+{
+	struct credit_budget b = {.limit = 600 << 20, .least = CREDIT_MIN, .most = 10000};
+	unsigned n;
+	uint32_t window;
+
+	for (n = 1; n <= 10000; n++) {
+		window = credit_grant(&b, 0, CREDIT_USUAL, n);
+		assert_true(window >= CREDIT_MIN);
+		window += credit_grant(&b, window, CREDIT_MAX, n); /* 250 ms, 1 Gbit/s */
+		assert_true(b.granted <= b.limit);
+		if (n == 1)
+			assert_int_equal(window, CREDIT_MAX);
+	}
+}
+
+static void three_quarters_at_most_are_kept_for_flows_to_come(void **state)
+{
+	struct credit_budget b = {.limit = 16 << 20, .least = CREDIT_MIN, .most = 16384};
+	unsigned n = 0;
+
+	/* Fewer flows than might come want all they can get. */
+	while (b.granted < b.limit / 4) {
+		uint32_t window = credit_grant(&b, 0, CREDIT_USUAL, ++n);
+
+		assert_true(window >= CREDIT_MIN);
+	}
+	while (credit_grant(&b, 0, CREDIT_USUAL, n + 1))
+		n++;
+	assert_true(n >= (12u << 20) / CREDIT_MIN);
+	assert_in_range(b.granted, b.limit - CREDIT_MIN + 1, b.limit);
+}
+
 static void when_all_is_granted_a_new_flow_gets_nothing_and_an_old_one_no_more(void **state)
 {
-	struct credit_budget b = {.limit = 1 << 20};
+	struct credit_budget b = {.limit = 1 << 20, .least = CREDIT_MIN};
 	unsigned n = 0;
 
 	while (credit_grant(&b, 0, CREDIT_USUAL, n + 1))
@@ -126,6 +159,9 @@ int main(void)
 		cmocka_unit_test(a_window_that_is_the_limit_grows_until_it_is_not),
 		cmocka_unit_test(a_lone_flow_gets_what_it_wants),
 		cmocka_unit_test(ten_thousand_flows_get_something_and_never_more_than_there_is),
+		cmocka_unit_test(
+			the_ten_thousandth_flow_gets_something_however_much_the_first_want),
+		cmocka_unit_test(three_quarters_at_most_are_kept_for_flows_to_come),
 		cmocka_unit_test(
 			when_all_is_granted_a_new_flow_gets_nothing_and_an_old_one_no_more),
 	};

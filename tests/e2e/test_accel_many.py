@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Split TCP: thousands of connections at a time, every byte of theirs, and what is left of them: nothing."""
+import re
+from pathlib import Path
+
+import pytest
+from accel import PORT, TIMEOUT, bypassed, connections, start
+from longhaul_lab import wait_for
+from longhaul_many import Many, descriptors
+
+BYTES, MORE = 1000, 20_000      # by every connection at once, and by every tenth
+PATIENCE = 600
+
+
+def relayed_at_most(tunnel):
+    """So many connections a tunnel's descriptors allow: two each (doc/accel.md)."""
+    limit = int(re.search(r"^Max open files +(\d+)", Path(f"/proc/{tunnel.pid}/limits").read_text(), re.MULTILINE)[1])
+    return min(16384, (limit - 128 - 64) // 2)
+
+
+def accel(tunnel):
+    """What split TCP tells of itself."""
+    return tunnel.status(timeout=60)["accel"]
+
+
+def open_many(lab, count, waiting=2):
+    """So many connections by two accelerating sites, all made; few wait at a time, so that the machine's load is no matter."""
+    many = Many(lab.host("hA"), lab.host("hB"), PORT, count, 1000, waiting)
+    many.made_within = PATIENCE
+    said = many.made()
+    assert (said["connected"], said["lost"], said["waiting"]) == (count, 0, 0)
+    return many
+
+
+def use(many):
+    """Every connection carries something, all at a time, and every tenth more; every byte is right."""
+    for nbytes, step in ((BYTES, 1), (MORE, 10)):
+        said = many.round(nbytes, step, PATIENCE)
+        assert (said["wrong"], said["lost"], said["waiting"]) == (0, 0, 0)
+    assert said["bytes"] == BYTES * many.count + MORE * len(range(0, many.count, 10))
+
+
+def end(many, tunnels, before):
+    """All end in order, and nothing is left: no flow, no grant, no stream but the spare ones, no descriptor."""
+    said = many.close(PATIENCE)
+    assert (said["over"], said["wrong"], said["lost"], said["waiting"]) == (many.count, 0, 0, 0)
+    for tunnel, had in zip(tunnels, before):
+        wait_for(lambda t=tunnel: accel(t)["flows"] == 0, PATIENCE, f"the flows of {tunnel.name} to end")
+        left = accel(tunnel)
+        assert left["memory"]["granted_bytes"] == left["memory"]["buffers_bytes"] == 0
+        assert "reset" not in connections(tunnel)
+        # At each site up to 32 idle ones are kept.
+        wait_for(lambda t=tunnel: accel(t)["streams"][0]["streams"] <= 64, TIMEOUT, f"streams of {tunnel.name} to be closed")
+        wait_for(lambda t=tunnel, n=had: descriptors(t) <= n + 64, TIMEOUT, f"descriptors of {tunnel.name} to be closed")
+
+
+@pytest.mark.timeout(400)
+def test_thousands_of_connections_are_accelerated_at_a_time_and_leave_nothing(make_lab):
+    lab = make_lab()
+    a, b = tunnels = start(lab)
+    before = [descriptors(tunnel) for tunnel in tunnels]
+    many = open_many(lab, 2000)
+    for tunnel in tunnels:
+        now = accel(tunnel)
+        assert now["flows"] == 2000 and now["streams"][0]["busy"] == 2000
+        assert 0 < now["memory"]["granted_bytes"] <= now["memory"]["limit_bytes"]
+        assert 0 < now["memory"]["buffers_bytes"] <= now["memory"]["limit_bytes"]
+    assert not bypassed(a) and not bypassed(b)
+    use(many)
+    end(many, tunnels, before)
+    assert connections(a) == {"opened": 2000, "closed": 2000}
+    assert connections(b) == {"accepted": 2000, "closed": 2000}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("delay", [None, "60ms"])
+def test_ten_thousand_connections_are_accelerated_at_a_time_and_leave_nothing(make_lab, delay):
+    lab = make_lab(line=delay is not None)
+    if delay:
+        lab.shape("--delay", delay)
+    a, _ = tunnels = start(lab)
+    before = [descriptors(tunnel) for tunnel in tunnels]
+    # What has no descriptors left passes through and works as well.
+    most = min(10_000, relayed_at_most(a))
+    many = open_many(lab, 10_000, waiting=8 if delay else 2)
+    assert [accel(tunnel)["flows"] for tunnel in tunnels] == [most, most]
+    assert bypassed(a).get("limit", 0) == sum(bypassed(a).values()) == 10_000 - most
+    use(many)
+    end(many, tunnels, before)
+    assert connections(a) == {"opened": most, "closed": most}
+
+
+def test_beyond_what_descriptors_allow_connections_pass_through_and_work_as_well(make_lab):
+    lab = make_lab()
+    a, b = tunnels = start(lab, wrap=["prlimit", "--nofile=500:500", "--", "setpriv", "--bounding-set=-sys_resource", "--"])
+    most = relayed_at_most(a)
+    assert most == (500 - 192) // 2
+    before = [descriptors(tunnel) for tunnel in tunnels]
+    many = open_many(lab, 200)
+    assert [accel(tunnel)["flows"] for tunnel in tunnels] == [most, most]
+    assert bypassed(a) == {"limit": 200 - most} and set(bypassed(b)) <= {"confirmed"}
+    use(many)
+    end(many, tunnels, before)
