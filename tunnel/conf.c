@@ -241,8 +241,9 @@ static int find_word(const char *const *names, size_t n, const char *word, size_
 /* Reads a list of fast paths; the order is that of the WITHOUT_ bits. */
 static int call_without(void *ctx, const char *value, struct err *e)
 {
-	static const char *const names[] = {"vnet-hdr", "merge",   "udp-gso",	"udp-gro",
-					    "ipsec-mb", "partial", "sk-lookup", "tproxy"};
+	static const char *const names[] = {"vnet-hdr",	 "merge",    "udp-gso",
+					    "udp-gro",	 "ipsec-mb", "partial",
+					    "sk-lookup", "tproxy",   "initial-window"};
 	struct conf *c = ctx;
 	const char *word;
 	size_t len;
@@ -254,7 +255,7 @@ static int call_without(void *ctx, const char *value, struct err *e)
 		if (i < 0)
 			return err_set(e, EINVAL,
 				       "'%.*s' is not one of: vnet-hdr, merge, udp-gso, udp-gro, "
-				       "ipsec-mb, partial, sk-lookup, tproxy",
+				       "ipsec-mb, partial, sk-lookup, tproxy, initial-window",
 				       (int)len, word);
 		c->without |= 1u << i;
 	}

@@ -47,14 +47,15 @@ enum conf_port_kind { CONF_PORT_PACKET, CONF_PORT_TAP };
 
 /* Fast paths that --without turns off. */
 enum {
-	WITHOUT_VNET_HDR = 1 << 0,  /* ports exchange plain wire frames with the kernel */
-	WITHOUT_MERGE = 1 << 1,	    /* frames from peers are written one by one */
-	WITHOUT_UDP_GSO = 1 << 2,   /* sealed datagrams are sent one by one */
-	WITHOUT_UDP_GRO = 1 << 3,   /* …and received one by one */
-	WITHOUT_IPSEC_MB = 1 << 4,  /* OpenSSL seals and opens everything */
-	WITHOUT_PARTIAL = 1 << 5,   /* inner checksums are always complete */
-	WITHOUT_SK_LOOKUP = 1 << 6, /* accel: no BPF */
-	WITHOUT_TPROXY = 1 << 7,    /* accel: no nftables */
+	WITHOUT_VNET_HDR = 1 << 0,	 /* ports exchange plain wire frames with the kernel */
+	WITHOUT_MERGE = 1 << 1,		 /* frames from peers are written one by one */
+	WITHOUT_UDP_GSO = 1 << 2,	 /* sealed datagrams are sent one by one */
+	WITHOUT_UDP_GRO = 1 << 3,	 /* …and received one by one */
+	WITHOUT_IPSEC_MB = 1 << 4,	 /* OpenSSL seals and opens everything */
+	WITHOUT_PARTIAL = 1 << 5,	 /* inner checksums are always complete */
+	WITHOUT_SK_LOOKUP = 1 << 6,	 /* accel: no BPF */
+	WITHOUT_TPROXY = 1 << 7,	 /* accel: no nftables */
+	WITHOUT_INITIAL_WINDOW = 1 << 8, /* accel: streams begin with the kernel's window */
 };
 
 struct conf_port {

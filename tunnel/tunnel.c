@@ -12,7 +12,8 @@
  *
  * Nothing in the kernel outlives the process: TAPs, promiscuous mode and
  * sockets belong to descriptors. Large receive offload is the one setting
- * that is changed on an interface, and it is put back at the end.
+ * that is changed on an interface, and it is put back at the end. Routes of
+ * streams (ramp.c) are removed at the end, or at the next start.
  */
 #include "tunnel/tunnel.h"
 
