@@ -48,6 +48,7 @@
 #define STREAMS_SPARE	8	       /* idle ones kept for the next flows, a peer */
 #define STREAMS_IDLE	32	       /* kept of those that flows have left, a peer */
 #define STREAMS_AHEAD	256	       /* kept when flows become more, a peer */
+#define WARM_HOUR_MAX	(64u << 20)    /* bytes of padding to a peer in an hour */
 #define ENTRIES_MAX	262144	       /* connections remembered */
 #define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
 #define SYN_MAX		1600	       /* bytes of a SYN that is held */
@@ -131,6 +132,10 @@ struct stream {
 	bool active;		    /* it wrote between the last two looks */
 	uint32_t instance;	    /* of the peer's process; 0: not known yet */
 	uint64_t rtt_ns, rtt_at_ns; /* smoothed round trip, and when the kernel said so */
+	bool padding;		    /* its window is being grown */
+	bool grown;		    /* …has been */
+	uint64_t padded;	    /* bytes of padding it was sent */
+	uint32_t retransmits;	    /* there were before */
 	struct stream *prev, *next, *next_pending, *next_said;
 	struct stream *next_dead;
 	struct stream *warmer, *colder; /* among a pool's idle ones */
@@ -146,6 +151,8 @@ struct pool {
 	struct demand demand;
 	struct stream *warmest, *coldest; /* of the idle ones: that was used last, and so on */
 	uint32_t next_flow;
+	uint64_t padded;		 /* bytes of padding sent, in all */
+	uint64_t padded_before, hour_ns; /* …before this hour, and when it began; 0: not yet */
 };
 
 /* What a peer remembers, and what is to be told to it. */
@@ -185,6 +192,7 @@ struct shard {
 	uint64_t turn_ns;   /* when the last turn with something to read began */
 	uint64_t last_turn; /* bytes moved by then */
 	bool busy;	    /* they are many */
+	uint64_t busy_ns;   /* when there were flows last */
 	uint8_t *scratch;   /* what is read from streams */
 	struct chunks chunks;
 };
@@ -302,6 +310,7 @@ void pump_check_alive(struct relay *r, uint64_t now);
 void pump_open_window(struct relay *r);
 
 /* stream.c */
+void stream_prefer(struct stream *s);
 struct stream *stream_take(struct shard *sh, unsigned peer);
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
 uint8_t *stream_room(struct stream *s);
@@ -318,6 +327,11 @@ uint64_t stream_rtt_ns(struct stream *s);
 void stream_refill(struct shard *sh, unsigned peer);
 void stream_destroy(struct stream *s);
 void stream_free_dead(struct shard *sh);
+
+/* warm.c */
+void warm_go(struct stream *s);
+void warm_padded(struct stream *s);
+void warm_tick(struct shard *sh, uint64_t now);
 
 /* share.c */
 void share_start(struct accel *a);

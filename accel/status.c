@@ -106,6 +106,17 @@ static json_t *reasons(const struct accel *a)
 	return o;
 }
 
+/* The congestion window of a stream, bytes. */
+static json_t *window(const struct stream *s)
+{
+	struct tcp_info i = {0};
+	socklen_t len = sizeof(i);
+
+	if (!s || getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &i, &len))
+		return json_null();
+	return json_integer((json_int_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss);
+}
+
 static json_t *pools(const struct accel *a)
 {
 	json_t *all = json_array();
@@ -119,10 +130,12 @@ static json_t *pools(const struct accel *a)
 			n += s->peer == i && !s->dead;
 			busy += s->peer == i && !s->dead && s->state == STREAM_BUSY;
 		}
-		json_array_append_new(all, json_pack("{s:s, s:i, s:i, s:i}", "peer",
-						     a->host.peer_name(a->host.ctx, i), "streams",
-						     (int)n, "busy", (int)busy, "spare",
-						     (int)a->shards->pools[i].idle));
+		json_array_append_new(
+			all, json_pack("{s:s, s:i, s:i, s:i, s:o, s:I}", "peer",
+				       a->host.peer_name(a->host.ctx, i), "streams", (int)n, "busy",
+				       (int)busy, "spare", (int)a->shards->pools[i].idle,
+				       "next_window_bytes", window(a->shards->pools[i].warmest),
+				       "padded_bytes", (json_int_t)a->shards->pools[i].padded));
 	}
 	return all;
 }

@@ -384,6 +384,9 @@ static const struct opt tunnel_table[] = {
 	 .max = RATE_MAX,
 	 .help = "what the path to each far end may carry, e.g. 90mbit: frames and streams are paced to it "
 		 "together and flows take turns, so that no queue grows in the path; default: not paced"},
+	{"warm", 0, .type = OPT_FLAG, .offset = CONF(warm),
+	 .help = "accel: grow the window of a stream to each far end by padding, up to 64 MB an hour, so that "
+		 "a first flow is as fast as the next; for paths whose rate is not known"},
 	{"outage", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "30s", .offset = CONF(outage_ns),
 	 .min = 2000000000ull, .max = 3600000000000ull,
 	 .help = "accel: a peer or host that is silent for TIME is given up, its connections are reset"},
@@ -434,7 +437,7 @@ static const struct opt tunnel_table[] = {
 	 .offset = CONF(state), .help = "where what must outlive a crash is kept"},
 	{"without", 0, .type = OPT_CALL, .arg = "FEATURE[,…]", .call = call_without,
 	 .help = "do without fast paths and kernel features: vnet-hdr, merge, udp-gso, udp-gro, ipsec-mb, partial, "
-		 "sk-lookup, tproxy"},
+		 "sk-lookup, tproxy, initial-window"},
 	{"verbose", 'v', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(verbose),
 	 .help = "say more on standard error"},
 	{0},
@@ -454,6 +457,7 @@ static const struct opt peer_table[] = {
 	{"address", .type = OPT_STRING, .offset = offsetof(struct conf_peer, address)},
 	{"rate", .type = OPT_RATE, .offset = offsetof(struct conf_peer, rate_bps), .min = RATE_MIN,
 	 .max = RATE_MAX},
+	{"warm", .type = OPT_BOOL, .offset = offsetof(struct conf_peer, warm)},
 	{0},
 };
 
@@ -580,13 +584,15 @@ static void inherit_tags(struct conf *c)
 	}
 }
 
-static void inherit_rates(struct conf *c)
+static void inherit_by_peers(struct conf *c)
 {
 	unsigned i;
 
-	for (i = 0; i < c->n_peers; i++)
+	for (i = 0; i < c->n_peers; i++) {
 		if (!c->peers[i].rate_bps)
 			c->peers[i].rate_bps = c->rate_bps;
+		c->peers[i].warm |= c->warm;
+	}
 }
 
 static int validate_acceleration(const struct conf *c, struct err *e)
@@ -725,7 +731,7 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 	if (ret)
 		return ret;
 	inherit_tags(c);
-	inherit_rates(c);
+	inherit_by_peers(c);
 	if (!c->name)
 		c->name = c->interface ? c->interface : "";
 	return validate(c, e);

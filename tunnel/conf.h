@@ -74,6 +74,7 @@ struct conf_peer {
 	bool has_trust;
 	struct fingerprint trust; /* what the peer is, whatever its address */
 	uint64_t rate_bps; /* what the path to it may carry; 0: not known, nothing is paced */
+	bool warm;	   /* accel: a stream to it is grown ahead of need */
 };
 
 struct conf_tag {
@@ -103,6 +104,7 @@ struct conf {
 	uint64_t mtu_raise_ns;		      /* a larger path MTU is looked for after this */
 	int tos;			      /* enum conf_tos */
 	uint64_t rate_bps;		      /* of peers without their own */
+	bool warm;			      /* accel: of all peers */
 	uint64_t outage_ns;		      /* accel: silence is waited out this long */
 	const char *state;		      /* directory of what must outlive a crash */
 	uint64_t accel_memory;		      /* accel: of all windows together, bytes; 0: auto */

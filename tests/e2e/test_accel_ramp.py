@@ -3,15 +3,17 @@
 import json
 import re
 import socket
+import time
 
 import pytest
-from accel import TIMEOUT, begin, connections, journal, ready, start
+from accel import TIMEOUT, begin, connected, connections, flows, journal, ready, start
 from longhaul_lab import wait_for
 from traffic import transfer
 
 MIB = 1 << 20
 PROTOCOL = "145"
 KERNELS = 10        # segments
+LIMIT = 64 * MIB    # of padding, in an hour
 RATE, WINDOW = "100mbit", 100e6 / 8 * 0.04 / 1448       # over a round trip of 40 ms
 
 
@@ -149,3 +151,63 @@ def test_a_route_follows_the_one_that_it_was_copied_from(make_lab):
     wait_for(lambda: routes(site) == [before] and len(rules(site)) == 1, TIMEOUT, "the copy to be back")
     ready(lab, a, b)
     transfer(lab.host("hA"), lab.host("hB"), 2 * MIB)
+
+
+def pool(tunnel):
+    """What the tunnel says of its streams."""
+    return tunnel.status()["accel"]["streams"][0]
+
+
+def rested(*tunnels):
+    """What they have been padded with, once that does not grow any more."""
+    seen = []
+
+    def same():
+        seen.append([pool(tunnel)["padded_bytes"] for tunnel in tunnels])
+        return len(seen) > 20 and seen[-1] == seen[-20]
+    wait_for(same, 2 * TIMEOUT, "an end of the padding")
+    return seen[-1]
+
+
+@pytest.mark.parametrize("congestion", ["bbr", "cubic"])
+def test_a_stream_that_is_kept_warm_has_a_grown_window_and_hosts_see_nothing_of_it(make_lab, congestion):
+    lab = make_lab(line=True)
+    lab.shape("--delay", "20ms", "--rate", "20mbit")
+    a, b = tunnels = start(lab, "--warm", "--congestion", congestion)
+    holds = 20e6 / 8 * 0.04
+    for tunnel in tunnels:
+        wait_for(lambda t=tunnel: pool(t)["padded_bytes"] and pool(t)["next_window_bytes"] > holds, TIMEOUT, "a grown window")
+    padded = rested(a, b)
+    assert all(0 < n <= LIMIT for n in padded)
+    # the first flow gets that stream, and its bytes alone arrive
+    with connected(lab) as (one, other):
+        one.sendall(b"x" * 100)
+        assert other.recv(1000) == b"x" * 100
+        flow, = [flow for flow in flows(a) if flow["state"] == "accelerated"]
+        if congestion == "bbr":     # others forget, the longer the pause the more
+            assert flow["wan"]["window_bytes"] > holds
+    transfer(lab.host("hA"), lab.host("hB"), 4 * MIB)
+    transfer(lab.host("hB"), lab.host("hA"), 4 * MIB, seed=2)
+    assert connections(a)["opened"] == 2 and connections(b)["opened"] == 1
+    assert [tunnel.status()["accel"]["frames"]["protocol_errors"] for tunnel in tunnels] == [0, 0]
+    assert rested(a, b) == padded       # once for a stream
+
+
+def test_no_stream_is_padded_beside_a_flow_or_where_that_is_not_asked_for(make_lab):
+    lab = make_lab(line=True)
+    lab.shape("--delay", "250ms", "--rate", "50mbit")       # so far that growing takes longer than to connect
+    a = begin(lab, "A", up=False)
+    b = begin(lab, "B", "--warm", up=False)
+    ready(lab, a, b)
+    with connected(lab):
+        before = pool(b)["padded_bytes"]
+        time.sleep(2)
+        assert pool(b)["padded_bytes"] == before
+    wait_for(lambda: pool(b)["padded_bytes"], TIMEOUT, "padding, when there is no flow")
+    assert pool(a)["padded_bytes"] == 0
+
+
+def test_a_window_that_holds_the_rate_already_is_not_padded(make_lab):
+    lab, a, b = tunnels_over_40_ms(make_lab, "--rate", RATE, "--warm")
+    assert rested(a, b) == [0, 0]
+    assert pool(a)["next_window_bytes"] > WINDOW * 1448 * 0.75
