@@ -67,6 +67,7 @@ struct accel_conf {
 	uint64_t outage_ns;	  /* silence is waited out this long */
 	const char *congestion;	  /* of streams; NULL: BBR where the kernel has it */
 	uint64_t rate_bps[ACCEL_PEERS_MAX]; /* what the path to a peer may carry; 0: not known */
+	bool warm[ACCEL_PEERS_MAX];	    /* a stream to a peer is grown ahead of need */
 };
 
 /* What accel asks of the tunnel. Called on accel's threads, which are registered with liburcu, by

@@ -49,6 +49,7 @@
 #define STREAMS_SPARE	8	       /* idle ones kept for the next flows, a peer */
 #define STREAMS_IDLE	32	       /* kept of those that flows have left, a peer */
 #define STREAMS_AHEAD	256	       /* kept when flows become more, a peer */
+#define WARM_HOUR_MAX	(64u << 20)    /* bytes of padding to a peer in an hour */
 #define ENTRIES_MAX	262144	       /* connections remembered */
 #define NEWS_MAX	4096	       /* frames handed to the relay thread and not yet seen */
 #define SYN_MAX		1600	       /* bytes of a SYN that is held */
@@ -145,6 +146,10 @@ struct stream {
 	bool active;		    /* it wrote between the last two looks */
 	uint32_t instance;	    /* of the peer's process; 0: not known yet */
 	uint64_t rtt_ns, rtt_at_ns; /* smoothed round trip, and when the kernel said so */
+	bool padding;		    /* its window is being grown */
+	bool grown;		    /* …has been */
+	uint64_t padded;	    /* bytes of padding it was sent */
+	uint32_t retransmits;	    /* there were before */
 	struct stream *prev, *next, *next_pending, *next_said;
 	struct stream *next_dead, *next_leaving;
 	struct stream *warmer, *colder; /* among a pool's idle ones */
@@ -162,6 +167,8 @@ struct pool {
 	unsigned waiting; /* flows without a stream */
 	struct demand demand;
 	struct stream *warmest, *coldest; /* of the idle ones: that was used last, and so on */
+	uint64_t padded;		  /* bytes of padding sent, in all */
+	uint64_t padded_before, hour_ns;  /* …before this hour, and when it began; 0: not yet */
 };
 
 /* What a peer remembers, and what is to be told to it. */
@@ -213,6 +220,7 @@ struct shard {
 	uint64_t turn_ns;   /* when the last turn with something to read began */
 	uint64_t last_turn; /* bytes moved by then */
 	bool busy;	    /* they are many */
+	uint64_t busy_ns;   /* when there were flows last */
 	uint8_t *scratch;   /* what is read from streams */
 	struct chunks chunks;
 };
@@ -382,6 +390,7 @@ void stream_free_for_next(struct stream *s);
 void stream_refill(struct shard *sh, unsigned peer);
 void stream_join_pool(struct stream *s);
 void stream_leave_pool(struct stream *s);
+void stream_prefer(struct stream *s);
 
 /* stream_move.c */
 void stream_move(struct stream *s, struct shard *to);
@@ -390,6 +399,11 @@ void stream_keep(struct stream *s, const uint8_t *at, size_t len);
 void stream_borrow(struct shard *sh, unsigned peer);
 struct shard *stream_asker(struct accel *a, unsigned peer);
 struct shard *stream_fewest(struct accel *a, unsigned peer);
+
+/* warm.c */
+void warm_go(struct stream *s);
+void warm_padded(struct stream *s);
+void warm_tick(struct shard *sh, uint64_t now);
 
 /* share.c */
 void share_start(struct shard *sh);

@@ -28,6 +28,13 @@ static void from_idle(struct stream *s)
 	p->idle--;
 }
 
+/* Has an idle stream serve the next flow. */
+void stream_prefer(struct stream *s)
+{
+	from_idle(s);
+	to_idle(s, true);
+}
+
 /* Where a stream is one that we open flows on, it counts in its shard's pool. */
 void stream_join_pool(struct stream *s)
 {
@@ -54,7 +61,7 @@ void stream_leave_pool(struct stream *s)
 {
 	if (!s->in_pool)
 		return;
-	s->in_pool = false;
+	s->in_pool = s->padding = false;
 	if (s->state == STREAM_IDLE)
 		from_idle(s);
 	s->shard->pools[s->peer].streams--;
@@ -109,6 +116,7 @@ struct stream *stream_take(struct shard *sh, unsigned peer)
 	if (s) {
 		from_idle(s);
 		s->state = STREAM_BUSY;
+		s->padding = false;
 		s->generation++;
 		s->flow = atomic_fetch_add(&sh->a->next_flow, 1) + 1;
 		s->flows++;

@@ -34,6 +34,7 @@ static const struct {
 	[RECORD_DONE] = {0, 0, OF_FLOW},
 	[RECORD_TUPLES] = {TUPLE_LEN, RECORD_CTL_MAX, OF_STREAM},
 	[RECORD_TUPLES_END] = {TUPLES_END_LEN, TUPLES_END_LEN, OF_STREAM},
+	[RECORD_PAD] = {1, RECORD_DATA_MAX, OF_STREAM},
 };
 
 /* Writes a record's header. */
@@ -59,6 +60,12 @@ bool record_parse(const uint8_t hdr[RECORD_HDR_LEN], struct record *r)
 	if (r->type == RECORD_TUPLES && r->len % TUPLE_LEN)
 		return false;
 	return types[r->type].of == OF_FLOW ? r->generation > 0 : !r->flow && !r->generation;
+}
+
+/* Those that may be longer than what is kept of a record. */
+static bool in_pieces(uint8_t type)
+{
+	return type == RECORD_DATA || type == RECORD_PAD;
 }
 
 /*
@@ -89,7 +96,7 @@ enum record_event record_next(struct record_reader *r, const uint8_t **at, size_
 	n = r->now.len - r->got < *len ? r->now.len - r->got : *len;
 	if (!n)
 		return RECORD_MORE;
-	if (r->now.type == RECORD_DATA) {
+	if (in_pieces(r->now.type)) {
 		r->piece = *at;
 		r->piece_len = n;
 	} else {
@@ -98,7 +105,7 @@ enum record_event record_next(struct record_reader *r, const uint8_t **at, size_
 	r->got += (uint32_t)n;
 	*at += n;
 	*len -= n;
-	if (r->now.type == RECORD_DATA)
+	if (in_pieces(r->now.type))
 		return RECORD_PIECE;
 	return r->got == r->now.len ? RECORD_WHOLE : RECORD_MORE;
 }

@@ -47,8 +47,8 @@ struct refused_record {
 /* What record_next() has found. */
 enum record_event {
 	RECORD_MORE,  /* everything was taken, and it does not end a record */
-	RECORD_WHOLE, /* a record that is not DATA, in .now and .payload */
-	RECORD_PIECE, /* bytes of a DATA record, in .piece */
+	RECORD_WHOLE, /* another record, in .now and .payload */
+	RECORD_PIECE, /* bytes of a DATA or PAD record, in .piece */
 	RECORD_BAD,   /* what comes is no record; the stream must end */
 };
 

@@ -188,6 +188,7 @@ static void tick(void *ctx)
 		relay_tick(r, now);
 	for (s = sh->streams; s; s = s->next)
 		stream_tick(s, now);
+	warm_tick(sh, now);
 	rcu_read_unlock();
 	if (now - sh->swept_ns > NS_PER_S) {
 		sh->swept_ns = now;

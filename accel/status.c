@@ -11,11 +11,18 @@
 #include <time.h>
 
 /* What a relay thread is asked, one after the other. */
+/* Streams to a peer. */
+struct to_peer {
+	unsigned streams, busy, spare;
+	uint64_t window; /* of the one that the next flow gets, at least; 0: there is none */
+	uint64_t padded;
+};
+
 struct question {
 	struct shard *shard;
-	json_t *list;			  /* its flows are added to it; NULL: not asked */
-	json_t *threads;		  /* what it tells of itself is added to it */
-	unsigned *streams, *busy, *spare; /* of each peer: its own are added */
+	json_t *list;	       /* its flows are added to it; NULL: not asked */
+	json_t *threads;       /* what it tells of itself is added to it */
+	struct to_peer *peers; /* its own are added */
 	sem_t done;
 };
 
@@ -105,6 +112,17 @@ static json_t *reasons(const struct accel *a)
 	return o;
 }
 
+/* The congestion window of a stream, bytes. */
+static uint64_t window(const struct stream *s)
+{
+	struct tcp_info i = {0};
+	socklen_t len = sizeof(i);
+
+	if (!s || getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &i, &len))
+		return 0;
+	return (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
+}
+
 /* What a relay thread has used of a processor so far. Its own. */
 static double processor_s(void)
 {
@@ -112,6 +130,16 @@ static double processor_s(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / NS_PER_S;
+}
+
+static void add_pool(struct to_peer *to, const struct pool *p)
+{
+	uint64_t next = window(p->warmest);
+
+	to->spare += p->idle;
+	to->padded += p->padded;
+	if (next && (!to->window || next < to->window))
+		to->window = next;
 }
 
 static void answer(void *arg)
@@ -122,11 +150,11 @@ static void answer(void *arg)
 	unsigned i;
 
 	for (s = sh->streams; s; s = s->next) {
-		q->streams[s->peer] += !s->dead;
-		q->busy[s->peer] += !s->dead && s->state == STREAM_BUSY;
+		q->peers[s->peer].streams += !s->dead;
+		q->peers[s->peer].busy += !s->dead && s->state == STREAM_BUSY;
 	}
 	for (i = 0; i < sh->a->conf.n_peers; i++)
-		q->spare[i] += sh->pools[i].idle;
+		add_pool(&q->peers[i], &sh->pools[i]);
 	json_array_append_new(q->threads,
 			      json_pack("{s:i, s:i, s:f, s:I, s:I}", "flows", (int)sh->n_relays,
 					"streams", (int)sh->n_streams, "processor_s", processor_s(),
@@ -140,12 +168,9 @@ static void answer(void *arg)
 /* Asks all relay threads. Returns what they say of themselves. */
 static json_t *ask(struct accel *a, json_t *list, json_t *pools)
 {
-	unsigned n[3][ACCEL_PEERS_MAX] = {0}, i;
-	struct question q = {.list = list,
-			     .threads = json_array(),
-			     .streams = n[0],
-			     .busy = n[1],
-			     .spare = n[2]};
+	struct to_peer peers[ACCEL_PEERS_MAX] = {0};
+	struct question q = {.list = list, .threads = json_array(), .peers = peers};
+	unsigned i;
 
 	sem_init(&q.done, 0, 0);
 	for (i = 0; i < a->n_shards; i++) {
@@ -156,10 +181,13 @@ static json_t *ask(struct accel *a, json_t *list, json_t *pools)
 	}
 	sem_destroy(&q.done);
 	for (i = 0; i < a->conf.n_peers; i++)
-		json_array_append_new(pools, json_pack("{s:s, s:i, s:i, s:i}", "peer",
-						       a->host.peer_name(a->host.ctx, i), "streams",
-						       (int)n[0][i], "busy", (int)n[1][i], "spare",
-						       (int)n[2][i]));
+		json_array_append_new(pools,
+				      json_pack("{s:s, s:i, s:i, s:i, s:I, s:I}", "peer",
+						a->host.peer_name(a->host.ctx, i), "streams",
+						(int)peers[i].streams, "busy", (int)peers[i].busy,
+						"spare", (int)peers[i].spare, "next_window_bytes",
+						(json_int_t)peers[i].window, "padded_bytes",
+						(json_int_t)peers[i].padded));
 	return q.threads;
 }
 

@@ -326,7 +326,8 @@ bool stream_takes_more(struct stream *s)
 /* Says something on a stream; it is written at the end of the turn, or by stream_flush(). */
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len)
 {
-	bool of_flow = type != RECORD_HELLO && type != RECORD_TUPLES && type != RECORD_TUPLES_END;
+	bool of_flow = type != RECORD_HELLO && type != RECORD_TUPLES && type != RECORD_TUPLES_END &&
+		       type != RECORD_PAD;
 	struct record r = {.type = (uint8_t)type,
 			   .len = len,
 			   .flow = of_flow ? s->flow : 0,
@@ -399,6 +400,7 @@ static void open_come(struct stream *s, const struct record *rec, const uint8_t 
 	s->flow = rec->flow;
 	s->generation = rec->generation;
 	s->state = STREAM_BUSY;
+	s->padding = false;
 	s->flows++;
 	relay_opened_by_peer(s, &o);
 }
@@ -433,6 +435,17 @@ static void data_come(struct stream *s, const struct record_reader *r)
 		protocol_error(s);
 }
 
+/* Part of a record that may be long. */
+static void piece_come(struct stream *s, const struct record_reader *r)
+{
+	if (r->now.type == RECORD_DATA)
+		data_come(s, r);
+	else if (!s->instance)
+		protocol_error(s);
+	else
+		warm_padded(s);
+}
+
 static void take_records(struct stream *s, const uint8_t *at, size_t len)
 {
 	enum record_event ev;
@@ -440,7 +453,7 @@ static void take_records(struct stream *s, const uint8_t *at, size_t len)
 	while (!s->dead && !s->to && s->state != STREAM_CLOSING &&
 	       (ev = record_next(&s->reader, &at, &len)) != RECORD_MORE) {
 		if (ev == RECORD_PIECE)
-			data_come(s, &s->reader);
+			piece_come(s, &s->reader);
 		else if (ev == RECORD_WHOLE)
 			record_come(s, &s->reader.now, s->reader.payload);
 		else
@@ -523,6 +536,8 @@ static void ready(void *ctx, uint32_t events)
 	if (events & EPOLLOUT && !stream_is_flushed(s) && stream_flush(s) && s->relay &&
 	    stream_is_flushed(s))
 		pump_out(s->relay);
+	else if (events & EPOLLOUT && s->padding)
+		warm_go(s);
 	stream_read(s);
 	rcu_read_unlock();
 }

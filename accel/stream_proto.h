@@ -39,6 +39,7 @@ enum record_type {
 	RECORD_DONE = 12,	/* nothing is left to do here; both sides' free the stream */
 	RECORD_TUPLES = 13,	/* connections that were accelerated with you when you were lost */
 	RECORD_TUPLES_END = 14, /* that was all of them; flags say whether we know of all */
+	RECORD_PAD = 19,	/* bytes that mean nothing: a window is grown with them */
 	RECORD_TYPES
 };
 

@@ -24,7 +24,9 @@ struct link_watch {
 	void *ctx;
 };
 
-static struct nl_sock *open_socket(struct err *e)
+/* Opens a connection to the kernel's routing part; nl_socket_free() closes it. NULL: with a text.
+ */
+struct nl_sock *link_netlink(struct err *e)
 {
 	struct nl_sock *s = nl_socket_alloc();
 	int ret;
@@ -79,7 +81,7 @@ int link_get(const char *name, struct link_info *info, struct err *e)
 	if (!*name || strlen(name) >= IFNAMSIZ)
 		return err_set(e, ENODEV, "no such interface; names have 1 to %d characters",
 			       IFNAMSIZ - 1);
-	s = open_socket(e);
+	s = link_netlink(e);
 	if (!s)
 		return -EIO;
 	ret = rtnl_link_get_kernel(s, 0, name, &link);
@@ -99,7 +101,7 @@ int link_get(const char *name, struct link_info *info, struct err *e)
 static int change(const char *name, void (*edit)(struct rtnl_link *, uint32_t), uint32_t value,
 		  struct err *e)
 {
-	struct nl_sock *s = open_socket(e);
+	struct nl_sock *s = link_netlink(e);
 	struct rtnl_link *link = NULL, *wanted = rtnl_link_alloc();
 	int ret;
 
@@ -266,7 +268,8 @@ struct link_watch *link_watch_new(struct loop *l, link_changed changed, void *ct
 		err_set(e, ENOMEM, "out of memory");
 		return NULL;
 	}
-	*w = (struct link_watch){.loop = l, .changed = changed, .ctx = ctx, .sock = open_socket(e)};
+	*w = (struct link_watch){
+		.loop = l, .changed = changed, .ctx = ctx, .sock = link_netlink(e)};
 	if (!w->sock) {
 		free(w);
 		return NULL;

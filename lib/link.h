@@ -32,6 +32,10 @@ int link_lro(const char *name, bool *on);
 int link_set_lro(const char *name, bool on);
 bool link_hold_lro_off(const char *name);
 
+struct nl_sock;
+
+struct nl_sock *link_netlink(struct err *e);
+
 struct link_watch;
 
 /*

@@ -59,7 +59,7 @@ def thresholds(document: Document) -> list[dict[str, Any]]:
                                  bench.ratios(values(document, "sizes_warm", f"{largest}_s"),
                                               values(document, "sizes_near", f"{largest}_s")), WARM_RATIO, True))
     found.append(bench.threshold("1 MB at 120 ms, untuned hosts, cold ÷ direct",
-                                 bench.ratios(values(document, "size_cold_1024", "seconds"),
+                                 bench.ratios(values(document, "size_cold_accel_1024", "seconds"),
                                               values(document, "sizes_untuned", "1024_s")), 1.0, True))
     for key, what in (("connect_ms", "connect"), ("first_byte_ms", "first byte")):
         found.append(bench.threshold(f"{what} at 120 ms, ms more than direct",
@@ -131,11 +131,20 @@ def _open(document: Document) -> list[str]:
     return bench.table(["one flow, tuned hosts, no limit of the line's, Gbit/s", "0 ms (no line at all)", "120 ms"], rows)
 
 
+def _cold(document: Document) -> str:
+    idle_s = document["effort"].get("idle_s", 0)
+    return (f"Cold: after {idle_s} s without a connection." if idle_s else
+            "Cold: after a fresh start, some seconds before.")
+
+
 def _sizes(document: Document) -> list[str]:
     sizes = document["effort"]["sizes"]
     rows = [["direct, tuned, 0 ms", *(spread(values(document, "sizes_near", f"{kib}_s")) for kib in sizes)],
             ["direct, untuned, 120 ms", *(spread(values(document, "sizes_untuned", f"{kib}_s")) for kib in sizes)],
-            ["split TCP, untuned, 120 ms, cold", *(spread(values(document, f"size_cold_{kib}", "seconds")) for kib in sizes)],
+            *([f"split TCP, untuned, 120 ms, cold{how}",
+               *(spread(values(document, f"size_cold_{way}_{kib}", "seconds")) for kib in sizes)]
+              for way, how in (("accel_kernel", ", without initial-window"), ("accel", ""),
+                               ("accel_rated", ", --rate 970mbit"), ("accel_kept", ", --warm"))),
             ["split TCP, untuned, 120 ms, warm", *(spread(values(document, "sizes_warm", f"{kib}_s")) for kib in sizes)]]
     return bench.table(["seconds at 1 Gbit/s, from connect() to the last byte", *map(amount, sizes)], rows)
 
@@ -196,7 +205,7 @@ def markdown(document: Document) -> str:
         "# Split TCP over 120 ms", "", bench.commit_line(document), bench.machine_line(document),
         f"- {bench.disturbances(document)}",
         f"- {bench.repetitions_text(document)}. Steady state: {document['effort']['steady_s']} s after a ramp of "
-        f"{document['effort']['ramp_s']} s. Streams were made at most some seconds before (fresh, not warm).",
+        f"{document['effort']['ramp_s']} s. {_cold(document)}",
         "- Hosts: receive buffers of 56,200 bytes, no window scaling, CUBIC; the line is `longhaul shape`, 60 ms each way.",
         *_rates(document), *_open(document), *_times(document), *_sizes(document), *_others(document), *_crowds(document),
         "## Where the processors' time goes", *_profile(document),

@@ -172,8 +172,10 @@ void accelerate_init(struct tunnel *t)
 	struct err e;
 	unsigned i;
 
-	for (i = 0; i < t->n_peers; i++)
+	for (i = 0; i < t->n_peers; i++) {
 		conf.rate_bps[i] = t->peers[i].conf->rate_bps;
+		conf.warm[i] = t->peers[i].conf->warm;
+	}
 	for (i = 0; i < t->n_tags; i++) {
 		const struct conf_tag *c = t->tags[i].conf;
 

@@ -241,8 +241,9 @@ static int find_word(const char *const *names, size_t n, const char *word, size_
 /* Reads a list of fast paths; the order is that of the WITHOUT_ bits. */
 static int call_without(void *ctx, const char *value, struct err *e)
 {
-	static const char *const names[] = {"vnet-hdr", "merge",   "udp-gso",	"udp-gro",
-					    "ipsec-mb", "partial", "sk-lookup", "tproxy"};
+	static const char *const names[] = {"vnet-hdr",	 "merge",    "udp-gso",
+					    "udp-gro",	 "ipsec-mb", "partial",
+					    "sk-lookup", "tproxy",   "initial-window"};
 	struct conf *c = ctx;
 	const char *word;
 	size_t len;
@@ -254,7 +255,7 @@ static int call_without(void *ctx, const char *value, struct err *e)
 		if (i < 0)
 			return err_set(e, EINVAL,
 				       "'%.*s' is not one of: vnet-hdr, merge, udp-gso, udp-gro, "
-				       "ipsec-mb, partial, sk-lookup, tproxy",
+				       "ipsec-mb, partial, sk-lookup, tproxy, initial-window",
 				       (int)len, word);
 		c->without |= 1u << i;
 	}
@@ -383,6 +384,9 @@ static const struct opt tunnel_table[] = {
 	 .max = RATE_MAX,
 	 .help = "what the path to each far end may carry, e.g. 90mbit: frames and streams are paced to it "
 		 "together and flows take turns, so that no queue grows in the path; default: not paced"},
+	{"warm", 0, .type = OPT_FLAG, .offset = CONF(warm),
+	 .help = "accel: grow the window of a stream to each far end by padding, up to 64 MB an hour, so that "
+		 "a first flow is as fast as the next; for paths whose rate is not known"},
 	{"outage", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "30s", .offset = CONF(outage_ns),
 	 .min = 2000000000ull, .max = 3600000000000ull,
 	 .help = "accel: a peer or host that is silent for TIME is given up, its connections are reset"},
@@ -436,7 +440,7 @@ static const struct opt tunnel_table[] = {
 	 .offset = CONF(state), .help = "where what must outlive a crash is kept"},
 	{"without", 0, .type = OPT_CALL, .arg = "FEATURE[,…]", .call = call_without,
 	 .help = "do without fast paths and kernel features: vnet-hdr, merge, udp-gso, udp-gro, ipsec-mb, partial, "
-		 "sk-lookup, tproxy"},
+		 "sk-lookup, tproxy, initial-window"},
 	{"verbose", 'v', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(verbose),
 	 .help = "say more on standard error"},
 	{0},
@@ -456,6 +460,7 @@ static const struct opt peer_table[] = {
 	{"address", .type = OPT_STRING, .offset = offsetof(struct conf_peer, address)},
 	{"rate", .type = OPT_RATE, .offset = offsetof(struct conf_peer, rate_bps), .min = RATE_MIN,
 	 .max = RATE_MAX},
+	{"warm", .type = OPT_BOOL, .offset = offsetof(struct conf_peer, warm)},
 	{0},
 };
 
@@ -582,13 +587,15 @@ static void inherit_tags(struct conf *c)
 	}
 }
 
-static void inherit_rates(struct conf *c)
+static void inherit_by_peers(struct conf *c)
 {
 	unsigned i;
 
-	for (i = 0; i < c->n_peers; i++)
+	for (i = 0; i < c->n_peers; i++) {
 		if (!c->peers[i].rate_bps)
 			c->peers[i].rate_bps = c->rate_bps;
+		c->peers[i].warm |= c->warm;
+	}
 }
 
 static int validate_acceleration(const struct conf *c, struct err *e)
@@ -727,7 +734,7 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 	if (ret)
 		return ret;
 	inherit_tags(c);
-	inherit_rates(c);
+	inherit_by_peers(c);
 	if (!c->name)
 		c->name = c->interface ? c->interface : "";
 	return validate(c, e);

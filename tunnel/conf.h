@@ -47,14 +47,15 @@ enum conf_port_kind { CONF_PORT_PACKET, CONF_PORT_TAP };
 
 /* Fast paths that --without turns off. */
 enum {
-	WITHOUT_VNET_HDR = 1 << 0,  /* ports exchange plain wire frames with the kernel */
-	WITHOUT_MERGE = 1 << 1,	    /* frames from peers are written one by one */
-	WITHOUT_UDP_GSO = 1 << 2,   /* sealed datagrams are sent one by one */
-	WITHOUT_UDP_GRO = 1 << 3,   /* …and received one by one */
-	WITHOUT_IPSEC_MB = 1 << 4,  /* OpenSSL seals and opens everything */
-	WITHOUT_PARTIAL = 1 << 5,   /* inner checksums are always complete */
-	WITHOUT_SK_LOOKUP = 1 << 6, /* accel: no BPF */
-	WITHOUT_TPROXY = 1 << 7,    /* accel: no nftables */
+	WITHOUT_VNET_HDR = 1 << 0,	 /* ports exchange plain wire frames with the kernel */
+	WITHOUT_MERGE = 1 << 1,		 /* frames from peers are written one by one */
+	WITHOUT_UDP_GSO = 1 << 2,	 /* sealed datagrams are sent one by one */
+	WITHOUT_UDP_GRO = 1 << 3,	 /* …and received one by one */
+	WITHOUT_IPSEC_MB = 1 << 4,	 /* OpenSSL seals and opens everything */
+	WITHOUT_PARTIAL = 1 << 5,	 /* inner checksums are always complete */
+	WITHOUT_SK_LOOKUP = 1 << 6,	 /* accel: no BPF */
+	WITHOUT_TPROXY = 1 << 7,	 /* accel: no nftables */
+	WITHOUT_INITIAL_WINDOW = 1 << 8, /* accel: streams begin with the kernel's window */
 };
 
 struct conf_port {
@@ -73,6 +74,7 @@ struct conf_peer {
 	bool has_trust;
 	struct fingerprint trust; /* what the peer is, whatever its address */
 	uint64_t rate_bps; /* what the path to it may carry; 0: not known, nothing is paced */
+	bool warm;	   /* accel: a stream to it is grown ahead of need */
 };
 
 struct conf_tag {
@@ -102,6 +104,7 @@ struct conf {
 	uint64_t mtu_raise_ns;		      /* a larger path MTU is looked for after this */
 	int tos;			      /* enum conf_tos */
 	uint64_t rate_bps;		      /* of peers without their own */
+	bool warm;			      /* accel: of all peers */
 	uint64_t outage_ns;		      /* accel: silence is waited out this long */
 	const char *state;		      /* directory of what must outlive a crash */
 	uint64_t relay_threads;		      /* accel: 0: one a processor */

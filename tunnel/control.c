@@ -703,6 +703,7 @@ void control_start(struct control *k)
 			peer_set_direct(l->peer, &l->addresses[0]);
 		control_dial(l, lower ? 0 : CALL_GRACE_NS);
 	}
+	ramp_start(k);
 	control_watch_start(k);
 }
 
@@ -712,6 +713,7 @@ void control_release(struct control *k)
 	unsigned i;
 
 	k->stopping = true;
+	ramp_stop(k);
 	while (k->conns) {
 		struct conn *c = k->conns;
 

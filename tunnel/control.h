@@ -9,6 +9,7 @@
 #include "tunnel/endpoint.h"
 #include "tunnel/identity.h"
 #include "tunnel/peer.h"
+#include "tunnel/ramp.h"
 #include "tunnel/session.h"
 
 #include <jansson.h>
@@ -130,6 +131,7 @@ struct link {
 	unsigned streams_ours, streams_theirs; /* connections to be made, by who will open flows */
 	unsigned streams_dialing, streams_turn;
 	uint32_t streams_mtu; /* the path's, for which there are streams; 0: none */
+	struct ramp ramp;     /* the window they begin with */
 	uint64_t missing;     /* set of peers it should have up and has not */
 	uint64_t missing_ns;  /* since when that has been so */
 };
@@ -145,6 +147,7 @@ struct control {
 	struct link links[PEERS_MAX];
 	unsigned n_links;
 	struct loop_timer tick;
+	struct route_watch *routes; /* NULL: none */
 	bool stopping;
 };
 

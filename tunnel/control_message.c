@@ -285,6 +285,7 @@ static bool take_hello(struct conn *c, const json_t *m, struct err *e)
 	l->workers = (unsigned)workers;
 	take_mtu(l, m);
 	take_mesh(l, json_object_get(m, "peers"));
+	ramp_connected(c);
 	c->state = CONN_READY;
 	c->acked = true;
 	control_send(c, json_pack("{s:s}", "type", "ready"));

@@ -86,6 +86,7 @@ void control_link_up(struct conn *c)
 	c->rx = NULL;
 	l->current = c;
 	l->called_by_us = c->caller;
+	ramp_connected(c);
 	l->session_ns = now;
 	l->rekeying = false;
 	l->rekey_retry_ns = now + REKEY_PAUSE_NS;
@@ -250,6 +251,7 @@ static void tick(void *ctx)
 		watch_life(&k->links[i], now);
 		watch_mesh(&k->links[i], now);
 		watch_mtu(&k->links[i]);
+		ramp_tick(&k->links[i]);
 		control_stream_tick(&k->links[i]);
 	}
 	for (i = 0; i < SESSION_SLOTS; i++)
@@ -345,6 +347,10 @@ json_t *control_status(struct control *k, unsigned peer, uint64_t now)
 	json_object_set_new(o, "program", json_string(l->program));
 	json_object_set_new(o, "workers", json_integer(l->workers));
 	json_object_set_new(o, "error", *l->error ? json_string(l->error) : json_null());
+	json_object_set_new(o, "stream_segments",
+			    l->ramp.own.initial_segments
+				    ? json_integer(l->ramp.own.initial_segments)
+				    : json_null());
 	json_object_set_new(o, "rekeys", json_integer((json_int_t)l->rekeys));
 	rcu_read_lock();
 	json_object_set_new(o, "endpoint",

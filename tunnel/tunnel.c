@@ -12,7 +12,8 @@
  *
  * Nothing in the kernel outlives the process: TAPs, promiscuous mode and
  * sockets belong to descriptors. Large receive offload is the one setting
- * that is changed on an interface, and it is put back at the end.
+ * that is changed on an interface, and it is put back at the end. Routes of
+ * streams (ramp.c) are removed at the end, or at the next start.
  */
 #include "tunnel/tunnel.h"
 
@@ -559,8 +560,10 @@ static void tear_down(struct tunnel *t)
 	fdb_free(t->fdb);
 	free(t->reflect);
 	rcu_barrier(); /* what was retired is freed, and its keys are wiped, before we go */
-	for (i = 0; i < t->n_peers; i++)
+	for (i = 0; i < t->n_peers; i++) {
+		paced_free(t->peers[i].paced);
 		peer_release(&t->peers[i]);
+	}
 	loop_free(t->loop);
 	free(t->tags);
 }

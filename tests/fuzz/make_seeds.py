@@ -368,6 +368,8 @@ def stream_seeds():
         "tuples": record(13, b"".join(tuples), 0, 0) + record(14, b"\1\0\0\0", 0, 0),
         "data-long": record(7, bytes(65520)),
         "data-too-long": record(7, bytes(65521)),
+        "padding": hello + record(19, bytes(100), 0, 0) + record(7, b"hello world"),
+        "padding-of-a-flow": hello + record(19, bytes(100)),
         "slot": b"\1\1" + b"\0" * 14 + tuples[0] + b"\0" * 4,
         "journal": b"LHFLOWS\n" + struct.pack("!III", 1, 64, 65536) + b"\0" * 44,
     }

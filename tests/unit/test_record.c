@@ -42,7 +42,7 @@ static void headers_that_cannot_be_are_refused(void **state)
 {
 	static const char *const bad[] = {
 		"00000000 00000000 00000000 00000000", /* no such type */
-		"0f000000 00000000 00000001 00000001", "ff000000 00000000 00000001 00000001",
+		"14000000 00000000 00000001 00000001", "ff000000 00000000 00000001 00000001",
 		"07010000 00000005 00000001 00000001", /* what must be zero is not */
 		"07000100 00000005 00000001 00000001", "07000001 00000005 00000001 00000001",
 		"07000000 00000000 00000001 00000001", /* DATA of nothing */
@@ -52,6 +52,8 @@ static void headers_that_cannot_be_are_refused(void **state)
 		"07000000 00000005 00000001 00000000", /* generations begin at 1 */
 		"01000000 00000008 00000001 00000000", /* HELLO belongs to no flow */
 		"0d000000 0000002d 00000000 00000000", /* TUPLES that are no number of tuples */
+		"13000000 00000005 00000001 00000001", /* PAD belongs to no flow */
+		"13000000 00000000 00000000 00000000", "13000000 0000fff1 00000000 00000000",
 	};
 	uint8_t hdr[RECORD_HDR_LEN];
 	struct record r;
@@ -63,6 +65,8 @@ static void headers_that_cannot_be_are_refused(void **state)
 			fail_msg("%s was taken", bad[i]);
 	}
 	pkt_hex(hdr, sizeof(hdr), "07000000 0000fff0 00000001 00000001");
+	assert_true(record_parse(hdr, &r));
+	pkt_hex(hdr, sizeof(hdr), "13000000 0000fff0 00000000 00000000");
 	assert_true(record_parse(hdr, &r));
 }
 

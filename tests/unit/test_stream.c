@@ -238,6 +238,75 @@ static void a_record_before_hello_breaks_the_stream(void **state)
 	assert_int_equal(atomic_load(&f->a.counts.protocol), 1);
 }
 
+/* The peer says hello, and something besides. Returns whether the stream stands that. */
+static bool stands(struct fixture *f, struct stream *s, const struct record *r)
+{
+	static const struct record hello = {.type = RECORD_HELLO, .len = HELLO_LEN};
+	uint8_t said[2 * RECORD_HDR_LEN + HELLO_LEN + 100] = {0}, *more;
+
+	record_store(said, &hello);
+	store_be16(said + RECORD_HDR_LEN, STREAM_VERSION);
+	store_be32(said + RECORD_HDR_LEN + 4, 7);
+	more = said + RECORD_HDR_LEN + HELLO_LEN;
+	record_store(more, r);
+	memset(more + RECORD_HDR_LEN, 0xff, 100);
+	assert_int_equal(SSL_write(f->peer[0], said, sizeof(said)), sizeof(said));
+	hear(s);
+	return !s->dead;
+}
+
+static void padding_means_nothing(void **state)
+{
+	static const struct record pad = {.type = RECORD_PAD, .len = 100};
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	assert_true(stands(f, s, &pad));
+	assert_int_equal(s->instance, 7);
+	assert_int_equal(s->state, STREAM_IDLE);
+	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
+	assert_ptr_equal(stream_take(&f->shard, 0), s);
+}
+
+static void padding_within_a_flow_is_none_of_its_bytes(void **state)
+{
+	static const struct record pad = {.type = RECORD_PAD, .len = 100};
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	stream_take(&f->shard, 0);
+	assert_true(stands(f, s, &pad));
+	assert_int_equal(s->state, STREAM_BUSY);
+}
+
+static void data_of_no_flow_is_not_padding(void **state)
+{
+	static const struct record data = {.type = RECORD_DATA, .len = 100, .generation = 1};
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	assert_false(stands(f, s, &data));
+	assert_int_equal(atomic_load(&f->a.counts.protocol), 1);
+}
+
+static void a_stream_that_is_preferred_serves_next(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 3);
+
+	stream_prefer(f->shard.pools[0].coldest);
+	stream_prefer(s);
+	assert_ptr_equal(f->shard.pools[0].warmest, s);
+	stream_prefer(s);
+	assert_int_equal(f->shard.pools[0].idle, 3);
+	s->padding = true;
+	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_false(s->padding);
+	stream_take(&f->shard, 0);
+	stream_take(&f->shard, 0);
+	assert_null(stream_take(&f->shard, 0));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -248,6 +317,10 @@ int main(void)
 		TEST(the_stream_that_has_served_most_serves_next),
 		TEST(last_words_arrive_before_the_end),
 		TEST(a_record_before_hello_breaks_the_stream),
+		TEST(padding_means_nothing),
+		TEST(padding_within_a_flow_is_none_of_its_bytes),
+		TEST(data_of_no_flow_is_not_padding),
+		TEST(a_stream_that_is_preferred_serves_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
