@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* accel.c - split TCP: an instance and its thread, from start to end */
+/* accel.c - split TCP: an instance and its threads, from start to end */
 /*
  * Theory of operation
  *
- * One thread, the relay's, lives in the private network namespace. It owns the
- * sockets to hosts, the streams and the flow table's changes. Workers divert
+ * The relay threads live in the private network namespace. Each owns some
+ * flows, with their sockets to hosts, their streams and their entries in the
+ * flow table (struct shard; shard.c says which flow is whose). Workers divert
  * frames to and from the TAPs by that table (divert.c) and hand over what is
  * rare (news.c); the tunnel's main thread makes the streams' connections and
  * hands them over (stream.c).
  *
- * The thread starts before privileges are dropped, because a namespace and a
- * BPF program need them; it drops them itself.
+ * What all of them share is in struct accel: set once, atomic, or under a lock
+ * that is taken once a connection. What all of them must do, a MAC that moved
+ * or a peer that restarted, is an errand (accel_everywhere()).
+ *
+ * The first thread starts before privileges are dropped, because a namespace
+ * and a BPF program need them; it drops them itself, and then starts the
+ * others, which so begin in that namespace and without them.
  */
 #include "accel/internal.h"
 

@@ -340,6 +340,34 @@ def test_traffic_within_a_site_is_left_alone(make_lab):
     assert connections(tunnels[0]) == {} and bypassed(tunnels[0]) == {}
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_connections_are_spread_over_the_relay_threads(make_lab, n):
+    lab = make_lab()
+    tunnels = start(lab, "--relay-threads", str(n))
+    with listening(lab.host("hB")) as listener, contextlib.ExitStack() as socks:
+        pairs = []
+        for _ in range(20):
+            one = socks.enter_context(client(lab.host("hA")))
+            one.connect((lab.host("hB").ip, PORT))
+            pairs.append((one, socks.enter_context(listener.accept()[0])))
+        for i, (one, other) in enumerate(pairs):
+            one.sendall(bytes([i]) * 1000)
+            other.sendall(bytes([100 + i]) * 500)
+        for i, (one, other) in enumerate(pairs):
+            assert other.recv(1000, socket.MSG_WAITALL) == bytes([i]) * 1000
+            assert one.recv(500, socket.MSG_WAITALL) == bytes([100 + i]) * 500
+        for tunnel in tunnels:
+            accel = tunnel.status()["accel"]
+            threads = accel["relay_threads"]
+            assert len(threads) == n and accel["flows"] == 20 == sum(thread["flows"] for thread in threads)
+            assert min(thread["flows"] for thread in threads) > 0
+            assert accel["received_bytes"] == sum(thread["received_bytes"] for thread in threads)
+            assert accel["sent_bytes"] + accel["received_bytes"] == 20 * 1500
+            assert sum(thread["streams"] for thread in threads) == accel["streams"][0]["streams"]
+    for tunnel in tunnels:
+        wait_for(lambda t=tunnel: t.status()["accel"]["flows"] == 0, TIMEOUT, "no flow to be left")
+
+
 def test_status_shows_flows_with_both_legs(lab):
     a, b = start(lab)
     best = "bbr" if "bbr" in available_congestion() else Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()

@@ -13,10 +13,12 @@
 
 #include <cmocka.h>
 
+#include "rcu.h"
+
 /* An instance without a stack, and the peer's end of each stream. */
 struct fixture {
 	struct accel a;
-	struct shard shard; /* its only one */
+	struct shard shards[2]; /* the second where a test has two */
 	SSL_CTX *ctx;
 	SSL *peer[4];
 	unsigned n, asked;
@@ -43,6 +45,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err e;
+	unsigned i;
 
 	f->a.host = (struct accel_host){.ctx = f,
 					.open_streams = open_streams,
@@ -50,37 +53,45 @@ static int set_up(void **state)
 					.heard_ns = heard_now};
 	f->a.conf.outage_ns = 30 * NS_PER_S;
 	f->a.conf.n_peers = 1;
-	f->a.shards = &f->shard;
+	f->a.shards = f->shards;
 	f->a.n_shards = 1;
-	f->shard.a = &f->a;
+	for (i = 0; i < 2; i++) {
+		f->shards[i].a = &f->a;
+		f->shards[i].loop = loop_new(&e);
+		f->shards[i].scratch = malloc(SCRATCH);
+	}
 	f->a.instance = 1;
 	f->a.budget.limit = 1 << 30;
 	f->a.limits = (struct limits){64, 64};
-	f->shard.loop = loop_new(&e);
-	f->shard.scratch = malloc(SCRATCH);
+	flow_table_init(&f->a.flows);
 	f->a.outbox = outbox_method();
 	/* What is tested lies above TLS: no certificates. */
 	f->ctx = SSL_CTX_new(TLS_method());
 	SSL_CTX_set_max_proto_version(f->ctx, TLS1_2_VERSION);
 	*state = f;
-	return f->shard.loop && SSL_CTX_set_cipher_list(f->ctx, "aNULL:@SECLEVEL=0") ? 0 : -1;
+	return f->shards[0].loop && SSL_CTX_set_cipher_list(f->ctx, "aNULL:@SECLEVEL=0") ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
+	unsigned i;
 
-	while (f->shard.streams)
-		stream_destroy(f->shard.streams);
+	for (i = 0; i < 2; i++)
+		while (f->shards[i].streams)
+			stream_destroy(f->shards[i].streams);
 	while (f->n--) {
 		close(SSL_get_fd(f->peer[f->n]));
 		SSL_free(f->peer[f->n]);
 	}
-	loop_free(f->shard.loop);
+	for (i = 0; i < 2; i++) {
+		loop_free(f->shards[i].loop);
+		free(f->shards[i].scratch);
+		chunks_free(&f->shards[i].chunks);
+	}
+	flow_table_release(&f->a.flows);
 	SSL_CTX_free(f->ctx);
-	free(f->shard.scratch);
 	BIO_meth_free(f->a.outbox);
-	chunks_free(&f->shard.chunks);
 	free(f);
 	return 0;
 }
@@ -90,8 +101,9 @@ static void stop(void *arg)
 	loop_stop(arg);
 }
 
-/* Hands over a stream that we open flows on; it is taken in the loop's turn. */
-static void hand_over(struct fixture *f)
+/* Hands over a stream; it is taken in the loop's turn. @we_open: flows on it, and have called; else
+ * the peer does both */
+static void hand_over(struct fixture *f, bool we_open)
 {
 	SSL *ours = SSL_new(f->ctx), *theirs = SSL_new(f->ctx);
 	int fds[2], done = 0, i;
@@ -105,18 +117,24 @@ static void hand_over(struct fixture *f)
 		done = (SSL_do_handshake(ours) == 1) | (SSL_do_handshake(theirs) == 1) << 1;
 	assert_int_equal(done, 3);
 	f->peer[f->n++] = theirs;
-	accel_add_stream(&f->a, 0, fds[0], ours, true, true);
+	accel_add_stream(&f->a, 0, fds[0], ours, we_open, we_open);
 }
 
-/* Makes as many streams. Returns the newest. Once in a test: a loop runs once. */
+/* What was posted to a shard. Returns its newest stream. Once in a test: a loop runs once. */
+static struct stream *run(struct shard *sh)
+{
+	loop_post(sh->loop, stop, sh->loop);
+	assert_int_equal(loop_run(sh->loop), 0);
+	assert_non_null(sh->streams);
+	return sh->streams;
+}
+
+/* Makes as many streams. Returns the newest. */
 static struct stream *new_streams(struct fixture *f, unsigned n)
 {
 	while (n--)
-		hand_over(f);
-	loop_post(f->shard.loop, stop, f->shard.loop);
-	assert_int_equal(loop_run(f->shard.loop), 0);
-	assert_non_null(f->shard.streams);
-	return f->shard.streams;
+		hand_over(f, true);
+	return run(f->shards);
 }
 
 /* The peer has said something. */
@@ -149,20 +167,20 @@ static void an_idle_stream_retires_after_an_hour(void **state)
 	struct stream *s = new_streams(f, 1);
 
 	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
-	assert_int_equal(f->shard.pools[0].idle, 1);
+	assert_int_equal(f->shards[0].pools[0].idle, 1);
 	stream_tick(s, s->born_ns + STREAM_AGE_NS);
 	assert_int_equal(s->state, STREAM_IDLE);
 	stream_tick(s, s->born_ns + STREAM_AGE_NS + 1);
 	assert_int_equal(s->state, STREAM_CLOSING);
-	assert_int_equal(f->shard.pools[0].idle, 0);
-	assert_null(stream_take(&f->shard, 0));
+	assert_int_equal(f->shards[0].pools[0].idle, 0);
+	assert_null(stream_take(f->shards, 0));
 	assert_int_equal(told(f->peer[0]), 0);
 	/* The peer closes, too: it is gone, and another one was asked for. */
 	SSL_shutdown(f->peer[0]);
 	shutdown(SSL_get_fd(f->peer[0]), SHUT_WR);
 	hear(s);
 	assert_true(s->dead);
-	assert_int_equal(f->shard.pools[0].streams, 0);
+	assert_int_equal(f->shards[0].pools[0].streams, 0);
 	assert_true(f->asked > 0);
 }
 
@@ -183,29 +201,29 @@ static void a_stream_retires_only_behind_its_flow(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 1);
 
-	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0), s);
 	stream_tick(s, s->born_ns + 10 * STREAM_AGE_NS);
 	assert_int_equal(s->state, STREAM_BUSY);
 	s->born_ns = clock_ns() - STREAM_AGE_NS - 1;
 	stream_free_for_next(s);
 	assert_int_equal(s->state, STREAM_CLOSING);
-	assert_int_equal(f->shard.pools[0].idle, 0);
+	assert_int_equal(f->shards[0].pools[0].idle, 0);
 }
 
 static void the_stream_that_has_served_most_serves_next(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *one = new_streams(f, 2), *other = one->next, *s = stream_take(&f->shard, 0);
+	struct stream *one = new_streams(f, 2), *other = one->next, *s = stream_take(f->shards, 0);
 	uint32_t flow = s->flow;
 
 	assert_true(s == one || s == other);
 	assert_int_equal(s->generation, 1);
 	stream_free_for_next(s);
-	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0), s);
 	assert_int_equal(s->generation, 2);
 	assert_int_equal(s->flow, flow + 1);
-	assert_ptr_equal(stream_take(&f->shard, 0), s == one ? other : one);
-	assert_null(stream_take(&f->shard, 0));
+	assert_ptr_equal(stream_take(f->shards, 0), s == one ? other : one);
+	assert_null(stream_take(f->shards, 0));
 }
 
 static void last_words_arrive_before_the_end(void **state)
@@ -215,13 +233,13 @@ static void last_words_arrive_before_the_end(void **state)
 	struct stream *s = new_streams(f, 1);
 
 	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
-	stream_take(&f->shard, 0);
+	stream_take(f->shards, 0);
 	stream_send(s, RECORD_RESET, zeros, sizeof(zeros));
 	stream_close_soon(s);
 	stream_send(s, RECORD_FIN, NULL, 0); /* too late: it is not said */
 	assert_int_equal(told(f->peer[0]), RECORD_RESET);
 	assert_int_equal(told(f->peer[0]), 0);
-	assert_null(stream_take(&f->shard, 0));
+	assert_null(stream_take(f->shards, 0));
 }
 
 static void a_record_before_hello_breaks_the_stream(void **state)
@@ -265,7 +283,7 @@ static void padding_means_nothing(void **state)
 	assert_int_equal(s->instance, 7);
 	assert_int_equal(s->state, STREAM_IDLE);
 	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
-	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0), s);
 }
 
 static void padding_within_a_flow_is_none_of_its_bytes(void **state)
@@ -274,7 +292,7 @@ static void padding_within_a_flow_is_none_of_its_bytes(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 1);
 
-	stream_take(&f->shard, 0);
+	stream_take(f->shards, 0);
 	assert_true(stands(f, s, &pad));
 	assert_int_equal(s->state, STREAM_BUSY);
 }
@@ -294,17 +312,150 @@ static void a_stream_that_is_preferred_serves_next(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 3);
 
-	stream_prefer(f->shard.pools[0].coldest);
+	stream_prefer(f->shards[0].pools[0].coldest);
 	stream_prefer(s);
-	assert_ptr_equal(f->shard.pools[0].warmest, s);
+	assert_ptr_equal(f->shards[0].pools[0].warmest, s);
 	stream_prefer(s);
-	assert_int_equal(f->shard.pools[0].idle, 3);
+	assert_int_equal(f->shards[0].pools[0].idle, 3);
 	s->padding = true;
-	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0), s);
 	assert_false(s->padding);
-	stream_take(&f->shard, 0);
-	stream_take(&f->shard, 0);
-	assert_null(stream_take(&f->shard, 0));
+	stream_take(f->shards, 0);
+	stream_take(f->shards, 0);
+	assert_null(stream_take(f->shards, 0));
+}
+
+static void a_stream_that_moves_serves_the_other_threads_flows(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 2), *stays = s->next;
+
+	f->a.n_shards = 2;
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	assert_int_equal(told(f->peer[1]), RECORD_HELLO);
+	stream_move(s, &f->shards[1]);
+	assert_int_equal(f->shards[0].pools[0].idle, 1);
+	assert_ptr_equal(f->shards[0].streams, s); /* until the end of the turn */
+	stream_send_off(f->shards);
+	assert_ptr_equal(f->shards[0].streams, stays);
+	assert_int_equal(f->shards[1].pools[0].all, 1);
+	assert_ptr_equal(run(&f->shards[1]), s);
+	assert_int_equal(f->shards[1].pools[0].idle, 1);
+	assert_int_equal(f->a.n_streams, 2);
+	assert_ptr_equal(stream_take(f->shards, 0), stays);
+	assert_int_equal(f->shards[0].pools[0].idle, 0);
+	assert_ptr_equal(stream_take(&f->shards[1], 0), s);
+	stream_send(s, RECORD_FIN, NULL, 0);
+	assert_true(stream_flush(s));
+	assert_int_equal(told(f->peer[1]), RECORD_FIN);
+}
+
+static void a_stream_with_a_flow_does_not_move(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	struct relay r = {0};
+
+	f->a.n_shards = 2;
+	assert_ptr_equal(stream_take(f->shards, 0), s);
+	s->relay = &r;
+	stream_move(s, &f->shards[1]);
+	stream_send_off(f->shards);
+	assert_ptr_equal(s->shard, f->shards);
+	s->relay = NULL;
+}
+
+static void a_stream_that_dies_before_it_goes_does_not_go(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	f->a.n_shards = 2;
+	stream_move(s, &f->shards[1]);
+	stream_break(s, "it is a test");
+	stream_send_off(f->shards);
+	stream_free_dead(f->shards);
+	assert_null(f->shards[0].streams);
+	assert_int_equal(f->a.n_streams, 0);
+}
+
+static size_t put(uint8_t *at, enum record_type type, uint32_t flow, const void *payload,
+		  uint32_t len)
+{
+	const struct record r = {
+		.type = (uint8_t)type, .len = len, .flow = flow, .generation = flow};
+
+	record_store(at, &r);
+	memcpy(at + RECORD_HDR_LEN, payload, len);
+	return RECORD_HDR_LEN + len;
+}
+
+/* What a peer says that knows all, and opens a connection from 10.0.0.1 to 10.0.0.2. */
+static size_t opening(uint8_t *at)
+{
+	static const uint8_t all_known[TUPLES_END_LEN] = {1};
+	struct open_record o = {.tuple = {.tag = 5,
+					  .ip_version = 4,
+					  .client = {[10] = 0xff, 0xff, 10, 0, 0, 1},
+					  .server = {[10] = 0xff, 0xff, 10, 0, 0, 2},
+					  .client_port = 1000,
+					  .server_port = 2000},
+				.client_mac = {2, 0, 0, 0, 0, 1},
+				.server_mac = {2, 0, 0, 0, 0, 2},
+				.mss = 1460,
+				.credit = CREDIT_MIN};
+	uint8_t hello[HELLO_LEN] = {0}, open[OPEN_LEN];
+	size_t len;
+
+	store_be16(hello, STREAM_VERSION);
+	store_be32(hello + 4, 7);
+	open_store(open, &o);
+	len = put(at, RECORD_HELLO, 0, hello, HELLO_LEN);
+	len += put(at + len, RECORD_OPEN, 1, open, OPEN_LEN);
+	return len + put(at + len, RECORD_TUPLES_END, 0, all_known, TUPLES_END_LEN);
+}
+
+static bool agreed(void *ctx, unsigned tag, unsigned peer)
+{
+	return true;
+}
+
+/* The client is behind the peer. */
+static int place(void *ctx, unsigned tag, uint16_t vid, const uint8_t mac[6])
+{
+	return mac[5] == 1 ? 0 : ACCEL_LOCAL;
+}
+
+static void what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_said(void **state)
+{
+	const struct flow_key key = {.local = {[10] = 0xff, 0xff, 10, 0, 0, 2},
+				     .remote = {[10] = 0xff, 0xff, 10, 0, 0, 1},
+				     .local_port = 2000,
+				     .remote_port = 1000};
+	struct fixture *f = *state;
+	uint8_t said[256];
+	struct stream *s;
+
+	f->a.n_shards = 2;
+	f->a.conf.n_tags = 1;
+	f->a.conf.tags[0] = (struct accel_tag){.number = 5, .on = true};
+	f->a.host.agreed = agreed;
+	f->a.host.place = place;
+	f->a.memories[0].instance = 7; /* it was met before */
+	assert_non_null(flow_add(&f->a.flows, &key, 4, FLOW_BRIDGE, now_ms(), &f->shards[1]));
+	hand_over(f, false);
+	assert_true(SSL_write(f->peer[0], said, (int)opening(said)) > 0);
+	s = run(f->shards);
+	assert_ptr_equal(s->to, &f->shards[1]);
+	stream_send_off(f->shards);
+	assert_ptr_equal(run(&f->shards[1]), s);
+	stream_flush(s);
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	assert_int_equal(told(f->peer[0]), RECORD_REFUSED); /* it is bridged */
+	assert_int_equal(s->generation, 1);
+	assert_int_equal(s->state, STREAM_IDLE);
+	assert_true(f->a.memories[0].told && f->a.memories[0].knows);
+	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
 }
 
 int main(void)
@@ -321,7 +472,11 @@ int main(void)
 		TEST(padding_within_a_flow_is_none_of_its_bytes),
 		TEST(data_of_no_flow_is_not_padding),
 		TEST(a_stream_that_is_preferred_serves_next),
+		TEST(a_stream_that_moves_serves_the_other_threads_flows),
+		TEST(a_stream_with_a_flow_does_not_move),
+		TEST(a_stream_that_dies_before_it_goes_does_not_go),
+		TEST(what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_said),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
 }
