@@ -98,6 +98,13 @@ def processor_seconds(process: Process) -> float:
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def possible(tunnel: Tunnel, peers: int = 1) -> int:
+    """So many connections a tunnel's descriptors allow: two each, besides those of spare streams and all else (doc/accel.md)."""
+    limit = re.search(r"^Max open files +(\d+)", Path(f"/proc/{tunnel.pid}/limits").read_text(), re.MULTILINE)
+    assert limit
+    return min(16384, (int(limit[1]) - 128 - 64 * peers) // 2)
+
+
 def socket_bytes(namespace: str) -> int:
     """What TCP sockets of a namespace hold: received, to be sent, and set aside."""
     out = subprocess.run(["nsenter", f"--net={namespace}", "ss", "-Htmn"], capture_output=True, text=True, check=True).stdout
@@ -158,7 +165,7 @@ def many_flows(lab: Lab, port: int, count: int, rate: int) -> dict[str, Any]:
     if said["wrong"] or closed["lost"] or closed["over"] != count:
         raise ValueError(f"not all connections were right: {said}, {closed}")
     per = max(1, flows)
-    return {"count": count, "accelerated": flows, "bypassed": {why: n for why, n in status["bypassed"].items() if n},
+    return {"count": count, "possible": min(count, possible(tunnels[0])), "accelerated": flows, "bypassed": {why: n for why, n in status["bypassed"].items() if n},
             "made_s": made["seconds"], "connect_p50_ms": made["took_ms"][0], "connect_p99_ms": made["took_ms"][1],
             "granted_bytes": status["memory"]["granted_bytes"], "limit_bytes": status["memory"]["limit_bytes"],
             "buffers_bytes": status["memory"]["buffers_bytes"],

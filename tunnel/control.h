@@ -28,7 +28,7 @@ struct tunnel;
 #define HALF_OPEN_ONE_HOST 8
 /* …calls, and the streams being made (control_stream.c): who calls is done with a handshake before
  * who is called, and begins the next. */
-#define HALF_OPEN_RESERVED 192
+#define HALF_OPEN_RESERVED 384
 
 /* Of one peer, past the pin check but not up yet. */
 #define UNFINISHED_ONE_PEER 3

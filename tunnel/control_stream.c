@@ -26,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIALING_MAX 64	 /* at once: what a second's flows may need within some round trips */
+#define DIALING_MAX 128	 /* at once: what a second's flows may need within some round trips */
 #define WANTED_MAX  1024 /* and not begun */
 
 /* For the search for the path's MTU, from a peer's first session on. Where nothing is filtered it

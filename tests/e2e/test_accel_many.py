@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split TCP: thousands of connections at a time, every byte of theirs, and what is left of them: nothing."""
-import re
-from pathlib import Path
-
 import pytest
 from accel import PORT, TIMEOUT, bypassed, connections, start
 from longhaul_lab import wait_for
-from longhaul_many import Many, descriptors
+from longhaul_many import Many, descriptors, possible
 
 BYTES, MORE = 1000, 20_000      # by every connection at once, and by every tenth
 PATIENCE = 600
-
-
-def relayed_at_most(tunnel):
-    """So many connections a tunnel's descriptors allow: two each (doc/accel.md)."""
-    limit = int(re.search(r"^Max open files +(\d+)", Path(f"/proc/{tunnel.pid}/limits").read_text(), re.MULTILINE)[1])
-    return min(16384, (limit - 128 - 64) // 2)
 
 
 def accel(tunnel):
@@ -82,7 +73,7 @@ def test_ten_thousand_connections_are_accelerated_at_a_time_and_leave_nothing(ma
     a, _ = tunnels = start(lab)
     before = [descriptors(tunnel) for tunnel in tunnels]
     # What has no descriptors left passes through and works as well.
-    most = min(10_000, relayed_at_most(a))
+    most = min(10_000, possible(a))
     many = open_many(lab, 10_000, waiting=8 if delay else 2)
     assert [accel(tunnel)["flows"] for tunnel in tunnels] == [most, most]
     assert bypassed(a).get("limit", 0) == sum(bypassed(a).values()) == 10_000 - most
@@ -94,7 +85,7 @@ def test_ten_thousand_connections_are_accelerated_at_a_time_and_leave_nothing(ma
 def test_beyond_what_descriptors_allow_connections_pass_through_and_work_as_well(make_lab):
     lab = make_lab()
     a, b = tunnels = start(lab, wrap=["prlimit", "--nofile=500:500", "--", "setpriv", "--bounding-set=-sys_resource", "--"])
-    most = relayed_at_most(a)
+    most = possible(a)
     assert most == (500 - 192) // 2
     before = [descriptors(tunnel) for tunnel in tunnels]
     many = open_many(lab, 200)
