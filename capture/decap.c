@@ -388,6 +388,7 @@ static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p
 	enum packet_error err;
 	enum decap what;
 
+	s->macs = NULL;
 	if (!begin(p, &part, &s->at, &what))
 		return what;
 	err = innermost(&part, &k, &s->at);

@@ -42,6 +42,39 @@ static void check_packet(const struct capfile *f, const struct cap_packet *p)
 	must(decap(p, &s, &big) < DECAP_KINDS);
 }
 
+static bool same_packet(const struct cap_packet *a, const struct cap_packet *b)
+{
+	return a->time_ns == b->time_ns && a->captured == b->captured && a->length == b->length &&
+	       a->interface == b->interface && a->link == b->link && a->way == b->way &&
+	       !memcmp(a->data, b->data, a->captured);
+}
+
+/* Packets in batches are those that come one by one, and all of a batch are there at once. */
+static void check_batches(const uint8_t *data, size_t size)
+{
+	struct input in[2] = {{data, size, 0, size % 97}, {data, size, 0, size % 89}};
+	struct capfile *f[2];
+	struct cap_packet p, many[8];
+	struct err e;
+	size_t n, i;
+
+	f[0] = capfile_open(more, &in[0], &e);
+	f[1] = capfile_open(more, &in[1], &e);
+	must(f[0] && f[1]);
+	while ((n = capfile_batch(f[1], many, 1 + size % 8))) {
+		must(n <= 1 + size % 8);
+		for (i = 0; i < n; i++)
+			must(capfile_next(f[0], &p) == 1 && same_packet(&p, &many[i]));
+	}
+	must(capfile_next(f[0], &p) == 0);
+	must(!memcmp(capfile_skipped(f[0]), capfile_skipped(f[1]), sizeof(struct cap_skipped)));
+	for (i = 0; i < capfile_interfaces(f[0]); i++)
+		must(capfile_interface(f[0], (uint32_t)i)->packets ==
+		     capfile_interface(f[1], (uint32_t)i)->packets);
+	capfile_close(f[0]);
+	capfile_close(f[1]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size, 0, size % 97};
@@ -63,5 +96,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(capfile_interfaces(f) <= CAP_INTERFACES_MAX);
 	must(strlen(capfile_skipped(f)->why) < sizeof(capfile_skipped(f)->why));
 	capfile_close(f);
+	check_batches(data, size);
 	return 0;
 }

@@ -131,6 +131,21 @@ static void check_complete(const uint8_t *data, size_t size)
 	free(f.data);
 }
 
+/* The one look at a plain frame comes to what the layers do, read one after the other. */
+static void check_plain(const uint8_t *data, size_t size, const struct packet *p)
+{
+	struct packet slow;
+	uint32_t end = 0;
+	unsigned l4 = packet_plain_tcp(data, size, size, &end);
+
+	if (!l4)
+		return;
+	must(packet_parse_captured(data, size, size, ETH_HDR_LEN, load_be16(data + 12), &slow) ==
+	     PACKET_OK);
+	must(!memcmp(&slow, p, sizeof(slow)));
+	must(p->l4 == l4 && p->l3_end == end && p->proto == PKT_PROTO_TCP && p->payload);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	enum packet_error err;
@@ -138,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	err = packet_parse(data, size, &p);
 	check_layers(&p, err, size);
+	check_plain(data, size, &p);
 	check_padding(data, &p, err);
 	if (p.l4 && p.proto == PKT_PROTO_TCP)
 		check_options(data + p.l4, p.l3_end - p.l4);

@@ -136,6 +136,54 @@ static void a_pcap_read_byte_by_byte_is_the_same(void **state)
 	capfile_close(f);
 }
 
+/* Reads all that is there, in batches of @max; the bytes of a batch are looked at when it is whole.
+ */
+static void assert_batches(size_t max, size_t step)
+{
+	struct cap_packet many[8];
+	struct capfile *f;
+	size_t n, i, all = 0;
+
+	b.step = step;
+	f = open_it();
+	assert_non_null(f);
+	while ((n = capfile_batch(f, many, max))) {
+		assert_true(n <= max);
+		for (i = 0; i < n; i++) {
+			all++;
+			assert_int_equal(many[i].time_ns, all * 1000000000ull + all * 1000);
+			assert_int_equal(many[i].captured, all * 3);
+			assert_int_equal(many[i].data[0], all * 3 & 0xff);
+			assert_int_equal(many[i].data[all * 3 - 1], all * 3 & 0xff);
+		}
+	}
+	assert_int_equal(all, 50);
+	assert_int_equal(capfile_skipped(f)->broken, 1);
+	assert_int_equal(capfile_interface(f, 0)->packets, 50);
+	capfile_close(f);
+}
+
+static void packets_in_batches_are_the_same_however_the_file_is_given_out(void **state)
+{
+	static const size_t steps[] = {1, 5, 100, 1000, SIZE_MAX};
+	uint32_t i, max;
+
+	for (i = 0; i < 5; i++) {
+		for (max = 1; max <= 8; max++) {
+			uint32_t n;
+
+			begin(max & 1);
+			pcap_header(0xa1b2c3d4, 1);
+			for (n = 1; n <= 50; n++) {
+				if (n == 20)
+					pcap_packet(20, 0, 70, 69); /* cannot be */
+				pcap_packet(n, n, n * 3, n * 3);
+			}
+			assert_batches(max, steps[i]);
+		}
+	}
+}
+
 static void a_pcap_cut_anywhere_gives_all_packets_before_the_cut(void **state)
 {
 	size_t whole, cut;
@@ -295,6 +343,49 @@ static void packet(uint32_t id, uint64_t ticks, uint32_t captured, uint32_t leng
 		put(0, 4);
 	}
 	end_block();
+}
+
+static void pcapng_packets_in_batches_are_the_same_however_the_file_is_given_out(void **state)
+{
+	static const size_t steps[] = {1, 7, 100, SIZE_MAX};
+	struct cap_packet many[8];
+	uint32_t i, n, all;
+
+	for (i = 0; i < 4; i++) {
+		struct capfile *f;
+
+		begin(i & 1);
+		section();
+		interface(1, "eth1", 9);
+		for (n = 1; n <= 40; n++) {
+			if (n == 10)
+				interface(1, "eth2", 9);
+			if (n == 20)
+				packet(0, 20, 70, 69, 0); /* cannot be */
+			packet(n >= 10 && n & 1, n, n, n + 5, 1 + (n & 1));
+		}
+		b.step = steps[i];
+		f = open_it();
+		assert_non_null(f);
+		all = 0;
+		while ((n = (uint32_t)capfile_batch(f, many, 8))) {
+			uint32_t k;
+
+			for (k = 0; k < n; k++) {
+				all++;
+				assert_int_equal(many[k].time_ns, all);
+				assert_int_equal(many[k].captured, all);
+				assert_int_equal(many[k].length, all + 5);
+				assert_int_equal(many[k].interface, all >= 10 && all & 1);
+				assert_int_equal(many[k].way, all & 1 ? CAP_WAY_OUT : CAP_WAY_IN);
+				assert_int_equal(many[k].data[0] | many[k].data[all - 1], 0);
+			}
+		}
+		assert_int_equal(all, 40);
+		assert_int_equal(capfile_skipped(f)->broken, 1);
+		assert_int_equal(capfile_interface(f, 1)->packets, 15);
+		capfile_close(f);
+	}
 }
 
 static void pcapng_tells_names_directions_and_drops_of_interfaces(void **state)
@@ -477,11 +568,14 @@ int main(void)
 		cmocka_unit_test(
 			pcap_of_both_byte_orders_and_both_precisions_gives_the_same_packet),
 		cmocka_unit_test(a_pcap_read_byte_by_byte_is_the_same),
+		cmocka_unit_test(packets_in_batches_are_the_same_however_the_file_is_given_out),
 		cmocka_unit_test(a_pcap_cut_anywhere_gives_all_packets_before_the_cut),
 		cmocka_unit_test(a_pcap_with_a_packet_too_long_to_be_one_ends_there),
 		cmocka_unit_test(a_packet_captured_longer_than_it_was_is_left_out_and_counted),
 		cmocka_unit_test(what_is_no_capture_is_refused_with_what_it_begins_with),
 		cmocka_unit_test(an_unknown_version_of_pcap_is_refused),
+		cmocka_unit_test(
+			pcapng_packets_in_batches_are_the_same_however_the_file_is_given_out),
 		cmocka_unit_test(pcapng_tells_names_directions_and_drops_of_interfaces),
 		cmocka_unit_test(
 			a_second_section_may_have_the_other_byte_order_and_counts_interfaces_on),
