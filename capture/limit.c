@@ -273,8 +273,6 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	if (!e->retrans && (judged == CAUSE_RECEIVE_WINDOW || judged == CAUSE_SEND_BUFFER ||
 			    judged == CAUSE_APPLICATION))
 		t->lost = false;
-	if (!t->lost)
-		t->lost_base = d->lost;
 	if (now > e->start_ns) {
 		rate = (uint64_t)((double)e->acked * 1e9 / (double)(now - e->start_ns));
 		d->best_rate = rate > d->best_rate ? rate : d->best_rate;
@@ -554,6 +552,10 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
 	e->timeouts += k->timeout;
 	/* What was sent before the first of some losses was mended, the same thing has lost. */
 	if (!t->lost || k->start >= t->lost_until) {
+		uint32_t n = flow_segments(f, from, (uint32_t)(k->end - k->start));
+
+		if (!t->lost)
+			t->lost_base = f->dir[from].lost > n ? f->dir[from].lost - n : 0;
 		t->lost = true;
 		t->lost_queue = by_own_queue(f, from);
 		t->lost_until = f->dir[from].next;

@@ -110,6 +110,24 @@ static void a_program_that_writes_by_itself_is_the_application(void **state)
 	sim_end(&s);
 }
 
+static void a_write_soon_after_each_ack_of_a_long_path_is_still_the_application_s(void **state)
+{
+	unsigned i;
+
+	/* An answer would come within a millisecond, however long the path is. */
+	sim_begin(&s, 126 * SIM_MS, 65535);
+	sim_handshake(&s, -1);
+	for (i = 0; i < 40; i++) {
+		sim_data(&s, 5 * s.mss, 0);
+		sim_data(&s, 1000, TCP_PSH);
+		s.now += 126 * SIM_MS;
+		sim_ack(&s, s.next);
+		s.now += 6 * SIM_MS;
+	}
+	assert_true(share(CAUSE_APPLICATION) > 0.8);
+	sim_end(&s);
+}
+
 static void full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole(void **state)
 {
 	uint32_t first;
@@ -133,6 +151,87 @@ static void full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole(vo
 	assert_int_equal(verdict_of(s.f).limit, CAUSE_PMTU_BLACK_HOLE);
 	/* The first time-outs looked like losses. */
 	assert_true(share(CAUSE_PMTU_BLACK_HOLE) > 0.9);
+	sim_end(&s);
+}
+
+static void time_outs_between_which_full_segments_arrive_are_no_black_hole(void **state)
+{
+	uint32_t first;
+	unsigned i;
+
+	begin();
+	first = s.next;
+	for (i = 0; i < 8; i++)
+		sim_data(&s, 1460, 0);
+	for (i = 0; i < 4; i++) {
+		s.now += (300ull << i) * SIM_MS;
+		sim_data_at(&s, first, 1460, 0);
+		s.now += RTT;
+		sim_sack(&s, first, first + 1460, first + (i + 2) * 1460);
+	}
+	assert_int_equal(client()->retrans[RETRANS_RTO], 4);
+	assert_false(client()->black_hole);
+	sim_end(&s);
+}
+
+static void what_a_dsack_proves_needless_is_no_loss_that_limits(void **state)
+{
+	uint32_t tail;
+	unsigned i;
+
+	begin();
+	for (i = 0; i < 20; i++)
+		sim_round(&s, 10 + i, 0, 0);
+	tail = s.next;
+	sim_data(&s, s.mss, 0);
+	s.now += 260 * SIM_MS;
+	sim_data_at(&s, tail, s.mss, 0);
+	s.now += RTT;
+	sim_ack(&s, s.next);
+	sim_sack(&s, s.next, tail, tail + s.mss);
+	assert_int_equal(client()->lost, 0);
+	for (i = 0; i < 13; i++)
+		sim_round(&s, 30 + i, 0, 0);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_START);
+	assert_true(share(CAUSE_CONGESTION) < 0.25);
+	sim_end(&s);
+}
+
+static void without_a_dsack_it_is_one(void **state)
+{
+	uint32_t tail;
+	unsigned i;
+
+	begin();
+	for (i = 0; i < 20; i++)
+		sim_round(&s, 10 + i, 0, 0);
+	tail = s.next;
+	sim_data(&s, s.mss, 0);
+	s.now += 260 * SIM_MS;
+	sim_data_at(&s, tail, s.mss, 0);
+	s.now += RTT;
+	sim_ack(&s, s.next);
+	assert_int_equal(client()->lost, 1);
+	for (i = 0; i < 13; i++)
+		sim_round(&s, 30 + i, 0, 0);
+	assert_true(share(CAUSE_CONGESTION) > 0.45);
+	sim_end(&s);
+}
+
+static void a_buffer_sent_as_two_super_segments_is_no_small_write(void **state)
+{
+	unsigned i;
+
+	sim_begin(&s, 2 * SIM_MS, 65535);
+	sim_handshake(&s, 7);
+	for (i = 0; i < 300; i++) {
+		sim_data(&s, 44 * s.mss, 0);
+		sim_data(&s, 24 * s.mss + 100, TCP_PSH);
+		s.now += 2 * SIM_MS;
+		sim_ack(&s, s.next);
+		s.now += 100 * SIM_US;
+	}
+	assert_true(share(CAUSE_SEND_BUFFER) > 0.9);
 	sim_end(&s);
 }
 
@@ -208,7 +307,13 @@ int main(void)
 		cmocka_unit_test(one_that_has_a_segment_more_in_each_round_trip_is_not),
 		cmocka_unit_test(one_late_round_trip_does_not_end_it),
 		cmocka_unit_test(a_program_that_writes_by_itself_is_the_application),
+		cmocka_unit_test(
+			a_write_soon_after_each_ack_of_a_long_path_is_still_the_application_s),
 		cmocka_unit_test(full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole),
+		cmocka_unit_test(time_outs_between_which_full_segments_arrive_are_no_black_hole),
+		cmocka_unit_test(what_a_dsack_proves_needless_is_no_loss_that_limits),
+		cmocka_unit_test(without_a_dsack_it_is_one),
+		cmocka_unit_test(a_buffer_sent_as_two_super_segments_is_no_small_write),
 		cmocka_unit_test(a_fin_whose_ack_is_late_is_no_time_of_the_transfer_s),
 		cmocka_unit_test(progress_is_what_came_since_it_was_last_asked_for),
 		cmocka_unit_test(a_time_stamp_that_comes_again_is_not_taken_for_new),
