@@ -31,7 +31,7 @@ static int place(void *ctx, unsigned tag, uint16_t vid, const uint8_t mac[6])
 	fdb_place at;
 
 	memcpy(key.mac, mac, 6);
-	at = fdb_lookup(t->fdb, &key);
+	at = fdb_lookup_and_keep(t->fdb, &key);
 	if (at == FDB_NOWHERE)
 		return ACCEL_NOWHERE;
 	return fdb_is_peer(at) ? (int)fdb_index(at) : ACCEL_LOCAL;

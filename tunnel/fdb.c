@@ -42,7 +42,8 @@ struct entry {
 	struct fdb_key key;
 	_Atomic fdb_place place;
 	_Atomic uint32_t seen_ms;
-	fdb_place left; /* where it was before its last move; under the lock, as all below */
+	_Atomic bool kept; /* for FDB_KEPT_MS at least */
+	fdb_place left;	   /* where it was before its last move; under the lock, as all below */
 	bool moved;
 	uint32_t moved_ms;
 	uint32_t moves;
@@ -143,6 +144,8 @@ static uint32_t silent_for(const struct entry *e, uint32_t now_ms)
 
 static bool doomed_old(const struct entry *e, uint32_t max_age_ms, uint32_t now_ms)
 {
+	if (atomic_load_explicit(&e->kept, memory_order_relaxed) && max_age_ms < FDB_KEPT_MS)
+		max_age_ms = FDB_KEPT_MS;
 	return silent_for(e, now_ms) > max_age_ms;
 }
 
@@ -275,7 +278,23 @@ fdb_place fdb_lookup(struct fdb *f, const struct fdb_key *key)
 	return place;
 }
 
-/* Forgets MACs that have been silent for longer than @max_age_ms. */
+/* As fdb_lookup(); from now on the MAC is kept for FDB_KEPT_MS, however silent. */
+fdb_place fdb_lookup_and_keep(struct fdb *f, const struct fdb_key *key)
+{
+	fdb_place place = FDB_NOWHERE;
+	struct entry *e;
+
+	rcu_read_lock();
+	e = find(f, key, hash_key(f, key));
+	if (e) {
+		place = atomic_load_explicit(&e->place, memory_order_relaxed);
+		atomic_store_explicit(&e->kept, true, memory_order_relaxed);
+	}
+	rcu_read_unlock();
+	return place;
+}
+
+/* Forgets MACs that have been silent for longer than @max_age_ms, or FDB_KEPT_MS. */
 void fdb_age(struct fdb *f, uint32_t max_age_ms, uint32_t now_ms)
 {
 	remove_if(f, doomed_old, max_age_ms, now_ms);

@@ -30,6 +30,13 @@ typedef uint16_t fdb_place;
  */
 #define FDB_ACTIVE_MS 200
 
+/*
+ * A host whose connections are accelerated is kept for so long: one that is
+ * silent between nightly migrations must be known when the next one begins, or
+ * that is bridged. Its own frames from elsewhere move it at once, as any.
+ */
+#define FDB_KEPT_MS (24 * 3600 * 1000u)
+
 struct fdb_key {
 	uint8_t mac[6];
 	uint16_t vid; /* outermost VLAN identifier, 0: none */
@@ -60,6 +67,7 @@ void fdb_free(struct fdb *f);
 enum fdb_verdict fdb_learn(struct fdb *f, const struct fdb_key *key, fdb_place place,
 			   bool announced, uint64_t max_macs, uint32_t now_ms);
 fdb_place fdb_lookup(struct fdb *f, const struct fdb_key *key);
+fdb_place fdb_lookup_and_keep(struct fdb *f, const struct fdb_key *key);
 void fdb_age(struct fdb *f, uint32_t max_age_ms, uint32_t now_ms);
 void fdb_forget_place(struct fdb *f, fdb_place place);
 size_t fdb_count(const struct fdb *f, fdb_place place);

@@ -6,9 +6,9 @@ import socket
 import time
 
 import pytest
-from accel import TIMEOUT, begin, connected, connections, flows, journal, ready, start
+from accel import TIMEOUT, begin, bypassed, connected, connections, flows, journal, ready, start
 from longhaul_lab import wait_for
-from traffic import transfer
+from traffic import ethernet, transfer
 
 MIB = 1 << 20
 PROTOCOL = "145"
@@ -211,3 +211,26 @@ def test_a_window_that_holds_the_rate_already_is_not_padded(make_lab):
     lab, a, b = tunnels_over_40_ms(make_lab, "--rate", RATE, "--warm")
     assert rested(a, b) == [0, 0]
     assert pool(a)["next_window_bytes"] > WINDOW * 1448 * 0.75
+
+
+def known(tunnel):
+    """The MACs that the tunnel knows."""
+    return {entry["mac"] for entry in tunnel.status()["macs"]}
+
+
+def test_a_connection_after_a_long_pause_is_accelerated_though_its_hosts_were_silent(make_lab):
+    lab = make_lab()
+    a, b = start(lab, "--mac-age", "5s")
+    for host, other in zip(lab.all_hosts, reversed(lab.all_hosts)):
+        host.run(["ip", "neigh", "replace", other.ip, "lladdr", other.mac, "dev", host.ifname, "nud", "permanent"])
+    lab.host("hA").ping(lab.host("hB").ip)
+    transfer(lab.host("hA"), lab.host("hB"), MIB)
+    wait_for(lambda: connections(a).get("opened") == 1, TIMEOUT, "the first connection")
+    stranger = "02:00:00:00:00:77"
+    with lab.host("hA").packet_socket("eth0") as raw:
+        raw.send(ethernet(lab.host("hB").mac, stranger, 0x88b5, b"0" * 46))
+    wait_for(lambda: stranger in known(a) & known(b), TIMEOUT, "a stranger to be learnt")
+    wait_for(lambda: stranger not in known(a) | known(b), 2 * TIMEOUT, "…and forgotten")
+    transfer(lab.host("hA"), lab.host("hB"), MIB)
+    assert connections(a)["opened"] == connections(b)["accepted"] == 2
+    assert bypassed(a) == bypassed(b) == {}

@@ -157,6 +157,25 @@ static void a_silent_mac_is_forgotten_and_a_heard_one_is_not(void **state)
 	assert_int_equal(learn(1, there, 1602), FDB_NEW);
 }
 
+static void a_mac_that_is_kept_is_forgotten_after_a_day(void **state)
+{
+	struct fdb_key kept = {.mac = {2, 0, 0, 0, 0, 9}, .tag = 1}, none = {.mac = {2}, .tag = 1};
+
+	assert_int_equal(fdb_lookup_and_keep(f, &none), FDB_NOWHERE);
+	fdb_learn(f, &kept, here, false, MANY, 0);
+	learn(1, here, 0);
+	assert_int_equal(fdb_lookup_and_keep(f, &kept), here);
+	fdb_age(f, 1000, 5000);
+	assert_int_equal(lookup(1), FDB_NOWHERE);
+	assert_int_equal(fdb_lookup(f, &kept), here);
+	/* It may move, and stays a kept one. */
+	assert_int_equal(fdb_learn(f, &kept, there, false, MANY, 6000), FDB_MOVED);
+	fdb_age(f, 1000, 6000 + FDB_KEPT_MS);
+	assert_int_equal(fdb_lookup(f, &kept), there);
+	fdb_age(f, 1000, 6000 + FDB_KEPT_MS + 1000);
+	assert_int_equal(fdb_lookup(f, &kept), FDB_NOWHERE);
+}
+
 static void frames_close_together_keep_a_mac_alive(void **state)
 {
 	uint32_t now;
@@ -487,6 +506,7 @@ int main(void)
 		test(ports_and_peers_are_different_places),
 		test(each_vlan_and_each_tag_learns_for_itself),
 		test(a_silent_mac_is_forgotten_and_a_heard_one_is_not),
+		test(a_mac_that_is_kept_is_forgotten_after_a_day),
 		test(frames_close_together_keep_a_mac_alive),
 		test(what_is_behind_a_place_that_has_gone_is_forgotten),
 		test(a_place_learns_so_many_macs_and_no_more),
