@@ -4,6 +4,7 @@
 
 #include "tunnel/proto.h"
 
+#include "accel/stream_proto.h"
 #include "lib/ctlsock.h"
 #include "lib/opts.h"
 #include "lib/sock.h"
@@ -91,6 +92,29 @@ static int call_tag_bypass(void *ctx, const char *value, struct err *e)
 		return err_set(e, EINVAL, "is empty: a filter, see pcap-filter(7)");
 	t->bypass_filter = filter_compile(value, e);
 	return t->bypass_filter ? 0 : -EINVAL;
+}
+
+/* Reads stripes = 1…8|auto. */
+static int parse_stripes(struct conf_tag *t, const char *value, struct err *e)
+{
+	uint64_t n = STRIPES_MAX;
+
+	t->stripes_auto = !strcmp(value, "auto");
+	if (!t->stripes_auto && units_count(value, 1, STRIPES_MAX, &n, e))
+		return err_set(e, EINVAL, "'%s' is neither a number from 1 to %d nor auto", value,
+			       STRIPES_MAX);
+	t->stripes = (unsigned)n;
+	return 0;
+}
+
+static int call_stripes(void *c, const char *value, struct err *e)
+{
+	return parse_stripes(&((struct conf *)c)->tag_defaults, value, e);
+}
+
+static int call_tag_stripes(void *t, const char *value, struct err *e)
+{
+	return parse_stripes(t, value, e);
 }
 
 static int parse_tag(uint32_t *tag, const char *value, struct err *e)
@@ -393,6 +417,9 @@ static const struct opt tunnel_table[] = {
 	 .min = 1 << 20, .max = 1ull << 40,
 	 .help = "accel: what connections may have waiting for hosts that do not read, together; beyond it "
 		 "new ones are bridged; default: half of what TCP has before it economises (tcp_mem)"},
+	{"stripes", 0, .type = OPT_CALL, .arg = "N|auto", .deflt = "1", .call = call_stripes,
+	 .help = "accel: a connection may use N streams between the sites, 1 to 8; auto: as many of 8 as "
+		 "bring something. The lower number of both sites counts"},
 	{"congestion", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(congestion),
 	 .help = "accel: congestion control between the sites; default: bbr where the kernel has it"},
 	{"TCP, MTU and class", .type = OPT_HEADING},
@@ -470,6 +497,7 @@ static const struct opt tag_table[] = {
 	 .choices = conf_oversize_names},
 	{"accel", .type = OPT_CALL, .call = call_tag_accel},
 	{"bypass", .type = OPT_CALL, .call = call_tag_bypass},
+	{"stripes", .type = OPT_CALL, .call = call_tag_stripes},
 	{0},
 };
 
@@ -579,6 +607,10 @@ static void inherit_tags(struct conf *c)
 			t->max_macs = d->max_macs;
 		if (t->oversize == tag_unset.oversize)
 			t->oversize = d->oversize;
+		if (!t->stripes) {
+			t->stripes = d->stripes;
+			t->stripes_auto = d->stripes_auto;
+		}
 	}
 }
 

@@ -84,6 +84,8 @@ struct conf_tag {
 	int oversize;	      /* enum conf_oversize */
 	bool accel;	      /* TCP is ended at both sites */
 	struct filter *accel_filter, *bypass_filter; /* of SYNs; NULL: all, none */
+	unsigned stripes;  /* accel: streams that a connection may have, 1…STRIPES_MAX */
+	bool stripes_auto; /* accel: as many of them as bring something */
 };
 
 struct conf {

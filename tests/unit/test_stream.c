@@ -155,7 +155,7 @@ static void an_idle_stream_retires_after_an_hour(void **state)
 	stream_tick(s, s->born_ns + STREAM_AGE_NS + 1);
 	assert_int_equal(s->state, STREAM_CLOSING);
 	assert_int_equal(f->shard.pools[0].idle, 0);
-	assert_null(stream_take(&f->shard, 0));
+	assert_null(stream_take(&f->shard, 0, 0));
 	assert_int_equal(told(f->peer[0]), 0);
 	/* The peer closes, too: it is gone, and another one was asked for. */
 	SSL_shutdown(f->peer[0]);
@@ -183,7 +183,7 @@ static void a_stream_retires_only_behind_its_flow(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 1);
 
-	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_ptr_equal(stream_take(&f->shard, 0, 0), s);
 	stream_tick(s, s->born_ns + 10 * STREAM_AGE_NS);
 	assert_int_equal(s->state, STREAM_BUSY);
 	s->born_ns = clock_ns() - STREAM_AGE_NS - 1;
@@ -195,17 +195,18 @@ static void a_stream_retires_only_behind_its_flow(void **state)
 static void the_stream_that_has_served_most_serves_next(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *one = new_streams(f, 2), *other = one->next, *s = stream_take(&f->shard, 0);
+	struct stream *one = new_streams(f, 2), *other = one->next,
+		      *s = stream_take(&f->shard, 0, 0);
 	uint32_t flow = s->flow;
 
 	assert_true(s == one || s == other);
 	assert_int_equal(s->generation, 1);
 	stream_free_for_next(s);
-	assert_ptr_equal(stream_take(&f->shard, 0), s);
+	assert_ptr_equal(stream_take(&f->shard, 0, 0), s);
 	assert_int_equal(s->generation, 2);
 	assert_int_equal(s->flow, flow + 1);
-	assert_ptr_equal(stream_take(&f->shard, 0), s == one ? other : one);
-	assert_null(stream_take(&f->shard, 0));
+	assert_ptr_equal(stream_take(&f->shard, 0, 0), s == one ? other : one);
+	assert_null(stream_take(&f->shard, 0, 0));
 }
 
 static void last_words_arrive_before_the_end(void **state)
@@ -215,13 +216,13 @@ static void last_words_arrive_before_the_end(void **state)
 	struct stream *s = new_streams(f, 1);
 
 	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
-	stream_take(&f->shard, 0);
+	stream_take(&f->shard, 0, 0);
 	stream_send(s, RECORD_RESET, zeros, sizeof(zeros));
 	stream_close_soon(s);
 	stream_send(s, RECORD_FIN, NULL, 0); /* too late: it is not said */
 	assert_int_equal(told(f->peer[0]), RECORD_RESET);
 	assert_int_equal(told(f->peer[0]), 0);
-	assert_null(stream_take(&f->shard, 0));
+	assert_null(stream_take(&f->shard, 0, 0));
 }
 
 static void a_record_before_hello_breaks_the_stream(void **state)
