@@ -274,6 +274,14 @@ static void say_leave(struct stream *s)
 	s->said_last = true;
 }
 
+/* Says how many stripes we, who cannot add any, would like. */
+static void say_wish(struct relay *r)
+{
+	uint8_t payload[STRIPES_LEN] = {r->wish.here};
+
+	stripes_say(r, RECORD_STRIPES, payload, STRIPES_LEN);
+}
+
 /* Says what must not be missed once more, on what is left. */
 static void say_all_again(struct relay *r)
 {
@@ -287,6 +295,8 @@ static void say_all_again(struct relay *r)
 	}
 	if (r->life.host_acked)
 		stripes_say(r, RECORD_DELIVERED, NULL, 0);
+	if (r->life.role == LIFE_FAR)
+		say_wish(r);
 }
 
 /*
@@ -516,7 +526,6 @@ static void check_stalled(struct relay *r, uint64_t now)
 /* Several times a second, while the flow is open: whether it should have more stripes, or fewer. */
 void stripes_tick(struct relay *r, uint64_t now)
 {
-	uint8_t payload[STRIPES_LEN] = {0};
 	unsigned n, want;
 
 	if (r->wish.max < 2 || !r->stream || r->life.phase != LIFE_OPEN || r->life.done_sent)
@@ -532,8 +541,8 @@ void stripes_tick(struct relay *r, uint64_t now)
 	if (r->life.role == LIFE_FAR) {
 		if (want == r->wish.here)
 			return;
-		payload[0] = r->wish.here = (uint8_t)want;
-		stripes_say(r, RECORD_STRIPES, payload, STRIPES_LEN);
+		r->wish.here = (uint8_t)want;
+		say_wish(r);
 		return;
 	}
 	if (want < r->wish.there)

@@ -82,6 +82,8 @@ def test_bytes_are_the_same_over_four_stripes_both_ways(site):
         got = Background(lambda: read_all(other))
         wait_for(lambda: len(used(a, one)) == 4, TIMEOUT, "four stripes")
         wait_for(lambda: all(s["sent_bytes"] and s["received_bytes"] for s in used(a, one)), TIMEOUT, "bytes on each of them")
+        shown = a.node.run([a.argv[0], "status", a.instance, "--flows"]).stdout
+        assert all(f"stripe {s['stripe']} (port {s['local_port']} to {s['remote_port']}) used" in shown for s in used(a, one))
         assert read_all(one) == back and got.get() == there
         for thread in threads:
             thread.get()
