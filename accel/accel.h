@@ -52,6 +52,8 @@ struct accel_tag {
 	bool on;
 	const struct filter *accel;  /* NULL: all */
 	const struct filter *bypass; /* NULL: none */
+	uint8_t stripes;	     /* streams that a flow may have at most, 1…8 */
+	bool stripes_auto;	     /* as many of them as bring something */
 };
 
 /* What an instance is told; stays as it is. */

@@ -34,12 +34,12 @@ uint32_t credit_window(uint64_t rtt_ns, uint64_t bytes_per_s)
 
 /* What may wait in front of a stream's TCP, bytes: enough for it not to run dry while threads wait,
  * and little enough for what is said last to leave soon. */
-uint32_t credit_unsent(uint64_t bytes_per_s)
+uint32_t credit_unsent(uint64_t bytes_per_s, uint32_t least)
 {
 	uint64_t bytes = in_time(bytes_per_s, CREDIT_SLACK_NS);
 
-	if (bytes < CREDIT_UNSENT_MIN)
-		return CREDIT_UNSENT_MIN;
+	if (bytes < least)
+		return least;
 	return bytes > CREDIT_UNSENT_MAX ? CREDIT_UNSENT_MAX : (uint32_t)bytes;
 }
 

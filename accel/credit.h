@@ -18,6 +18,13 @@
 #define CREDIT_UNSENT_MIN (256u << 10)
 #define CREDIT_UNSENT_MAX (4u << 20)
 
+/* …of a stripe: whoever reads the flow waits for it. */
+#define CREDIT_UNSENT_STRIPE (32u << 10)
+
+/* What a host has taken is told at a sixteenth of the window; of a striped flow, whose peer keeps
+ * copies, after so many bytes at most. */
+#define STRIPES_CREDIT (256u << 10)
+
 /* Since when a direction of a flow is measured. */
 struct credit_meter {
 	uint64_t since_ns; /* 0: not begun */
@@ -37,7 +44,7 @@ struct credit_budget {
 
 uint32_t credit_grant(struct credit_budget *b, uint32_t has, uint32_t wanted, unsigned flows);
 uint32_t credit_window(uint64_t rtt_ns, uint64_t bytes_per_s);
-uint32_t credit_unsent(uint64_t bytes_per_s);
+uint32_t credit_unsent(uint64_t bytes_per_s, uint32_t least);
 uint64_t credit_measure(struct credit_meter *m, uint64_t now_ns, uint64_t bytes, uint64_t rtt_ns);
 
 #endif

@@ -14,6 +14,7 @@
 #include "accel/limits.h"
 #include "accel/record.h"
 #include "accel/stack.h"
+#include "accel/stripes.h"
 #include "lib/batch.h"
 #include "lib/clock.h"
 #include "lib/counter.h"
@@ -59,6 +60,8 @@
 #define LAN_MAX (12u << 20)
 #define LAN_MIN (32u << 10)
 
+#define STRIPE_PIECE_MIN (16u << 10) /* bytes on a stripe at a time: one TLS record */
+
 #define SCRATCH (256u << 10) /* bytes read from a stream at a time */
 
 /* Turns a socket or stream may have before others. */
@@ -75,15 +78,18 @@ struct relay {
 	struct shard *shard;
 	struct flow *flow;
 	struct life life;
-	struct stream *stream; /* NULL: waiting for one, or done with it */
-	struct loop_io io;     /* socket to the host; fd -1: none yet */
-	bool prepared;	       /* the stack was told to expect its SYN */
-	bool readable;	       /* the socket may have more */
-	bool urgent;	       /* urgent data have come: reading stops at them */
-	bool pending;	       /* on the list of those whose turn was cut short */
-	bool waiting;	       /* for a stream; counted in its peer's pool */
-	bool shut;	       /* FIN to the host was sent */
-	bool ended;	       /* to be freed at the end of the turn */
+	uint32_t number;	 /* of the flow, chosen by who opened it; 0: not yet */
+	struct stream *stream;	 /* NULL: waiting for one, or done with it. One of its stripes */
+	struct stripes *striped; /* NULL: it has not had more than one stream */
+	struct stripes_wish wish;
+	struct loop_io io; /* socket to the host; fd -1: none yet */
+	bool prepared;	   /* the stack was told to expect its SYN */
+	bool readable;	   /* the socket may have more */
+	bool urgent;	   /* urgent data have come: reading stops at them */
+	bool pending;	   /* on the list of those whose turn was cut short */
+	bool waiting;	   /* for a stream; counted in its peer's pool */
+	bool shut;	   /* FIN to the host was sent */
+	bool ended;	   /* to be freed at the end of the turn */
 	uint8_t tos;
 	uint8_t refuse;			       /* enum refuse, of a connection that failed */
 	enum accel_reason reason;	       /* why it will be bridged */
@@ -92,15 +98,16 @@ struct relay {
 	uint32_t syn_len;
 	struct virtio_net_hdr syn_vnet;
 	uint64_t begun_ns, syn_ns, syn_interval_ns, phase_ns;
-	uint64_t looked_ns; /* whether the host is alive */
-	uint32_t got;	    /* bytes read from the host, modulo 2³² */
-	uint64_t sent;	    /* bytes of DATA sent to the peer */
-	uint64_t received;  /* from it */
-	uint64_t credit;    /* bytes that may be sent */
-	uint32_t window;    /* that we have granted */
-	uint32_t buffers;   /* bytes that its socket to the host may hold, both ways together */
-	uint64_t owed;	    /* bytes received and not yet credited back */
-	uint64_t taken;	    /* of them written to the host */
+	uint64_t looked_ns;  /* whether the host is alive */
+	uint32_t got;	     /* bytes read from the host, modulo 2³² */
+	uint64_t sent;	     /* bytes of DATA sent to the peer */
+	uint64_t received;   /* from it, in order */
+	uint64_t limit;	     /* bytes that may be sent since the beginning */
+	uint64_t peer_taken; /* bytes that the peer's host has taken, as it has told */
+	uint32_t window;     /* that we have granted */
+	uint32_t buffers;    /* bytes that its socket to the host may hold, both ways together */
+	uint64_t taken;	     /* bytes written to the host */
+	uint64_t told;	     /* …as the peer was told */
 	struct credit_meter meter;
 	struct chunk *queue, **queue_end;
 	uint64_t queued; /* bytes */
@@ -119,6 +126,10 @@ struct stream {
 	bool heard;	  /* its HELLO has come, or is not awaited */
 	bool pending;	  /* on the list of those whose turn was cut short */
 	bool said;	  /* on the list of those on which something was said in this turn */
+	bool blocks;	  /* its flow waits for it to be written */
+	bool joining;	  /* JOIN was said, the answer has not come */
+	bool said_last;	  /* nothing more of the flow is said on it: DONE or LEAVE was */
+	bool heard_last;  /* …by the peer */
 	bool retired;	  /* not for another flow */
 	bool sent_last;	  /* while closing: everything was written, shut down */
 	bool dead;	  /* to be freed at the end of the turn */
@@ -126,12 +137,19 @@ struct stream {
 	bool in_pool;	  /* it counts there */
 	bool placed;	  /* the shard for its flow has been chosen */
 	bool again;	  /* the record in .reader is to be taken once more, by .to */
+	uint8_t hops;	  /* shards that have not known the flow it is to join */
 	struct shard *to; /* it goes there at the end of the turn; NULL: it stays */
 	uint8_t *rest;	  /* what was read and not taken when it went */
 	size_t rest_len;
 	enum stream_state state;
 	struct relay *relay;
 	uint32_t flow, generation;
+	uint8_t stripe;		 /* which of its flow's */
+	unsigned stalled;	 /* looks at which it stood still */
+	uint64_t looked_ns;	 /* the last one */
+	uint64_t left_ns;	 /* since when the peer's last word is awaited */
+	uint64_t sent, received; /* bytes of DATA for its flow */
+	uint64_t rate;		 /* bytes a second that it carries; 0: not known */
 	SSL *ssl;
 	struct loop_io io;
 	struct record_reader reader;
@@ -187,6 +205,7 @@ struct accel_counts {
 	_Atomic uint64_t bypassed[ACCEL_REASON_COUNT];
 	_Atomic uint64_t opened, accepted, refused, closed, reset, unauthorised, moved;
 	_Atomic uint64_t stray, resets_sent, acks_sent, tap_dropped, tap_lost, overrun, protocol;
+	_Atomic uint64_t stripes_joined, stripes_lost;
 };
 
 /* What one relay thread owns. Other threads look at what is atomic. */
@@ -237,8 +256,9 @@ struct accel {
 	struct err ready_err;
 	struct stack stack;
 	struct flow_table flows;
-	struct journal *journal; /* NULL: none */
-	uint32_t instance;	 /* chosen at the start, tells it from other lives */
+	struct journal *journal;    /* NULL: none */
+	uint32_t instance;	    /* chosen at the start, tells it from other lives */
+	_Atomic uint32_t next_flow; /* numbers of flows that we open, to whichever peer */
 	struct accel_counts counts;
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
 	struct crowd crowd;		      /* clients here */
@@ -247,7 +267,6 @@ struct accel {
 	_Atomic unsigned n_relays;
 	_Atomic unsigned n_streams;
 	struct limits limits;
-	_Atomic uint32_t next_flow;
 	pthread_mutex_t memory_lock; /* of the journal, and of: */
 	struct peer_memory memories[ACCEL_PEERS_MAX];
 	_Atomic uint64_t path_ns[ACCEL_PEERS_MAX]; /* when the path became another */
@@ -327,7 +346,11 @@ void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p
 void relay_keep_syn(struct relay *r, const struct frame *f);
 void relay_open(struct relay *r, struct stream *s);
 void relay_opened_by_peer(struct stream *s, const struct open_record *o);
-void relay_record(struct relay *r, const struct record *rec, const uint8_t *payload);
+void relay_say_refused(struct stream *s, enum refuse why, const struct segment_error *e);
+struct shard *relay_place_joining(struct stream *s, uint32_t number);
+void relay_joined_by_peer(struct stream *s);
+void relay_record(struct relay *r, struct stream *s, const struct record *rec,
+		  const uint8_t *payload);
 void relay_stream_lost(struct relay *r);
 void relay_tick(struct relay *r, uint64_t now);
 void relay_acceptable(void *ctx, uint32_t events);
@@ -357,7 +380,9 @@ void memory_tick(struct accel *a, uint64_t now);
 void pump_attach(struct relay *r, int fd);
 void pump_socket_ready(void *ctx, uint32_t events);
 void pump_out(struct relay *r);
-bool pump_in(struct relay *r, const uint8_t *bytes, size_t len);
+void pump_later(struct relay *r);
+bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len);
+bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len);
 void pump_flush(struct relay *r);
 void pump_release(struct relay *r, bool abort);
 void pump_check_acked(struct relay *r);
@@ -385,7 +410,7 @@ int stream_resume(struct stream *s, bool again, const uint8_t *read, size_t len)
 void stream_retire(struct stream *s);
 
 /* pool.c */
-struct stream *stream_take(struct shard *sh, unsigned peer);
+struct stream *stream_take(struct shard *sh, unsigned peer, uint32_t flow);
 void stream_free_for_next(struct stream *s);
 void stream_refill(struct shard *sh, unsigned peer);
 void stream_join_pool(struct stream *s);
@@ -404,6 +429,9 @@ struct shard *stream_fewest(struct accel *a, unsigned peer);
 void warm_go(struct stream *s);
 void warm_padded(struct stream *s);
 void warm_tick(struct shard *sh, uint64_t now);
+
+/* status.c */
+json_t *status_leg(int fd);
 
 /* share.c */
 void share_start(struct shard *sh);

@@ -107,8 +107,9 @@ void stream_refill(struct shard *sh, unsigned peer)
 	a->host.open_streams(a->host.ctx, peer, want);
 }
 
-/* Takes an idle stream for a new flow, the one that was used last; NULL: there is none. */
-struct stream *stream_take(struct shard *sh, unsigned peer)
+/* Takes an idle stream, the one that was used last; NULL: there is none.
+ * @flow: number of the flow that it is for; 0: a new one */
+struct stream *stream_take(struct shard *sh, unsigned peer, uint32_t flow)
 {
 	struct pool *p = &sh->pools[peer];
 	struct stream *s = p->warmest;
@@ -118,7 +119,9 @@ struct stream *stream_take(struct shard *sh, unsigned peer)
 		s->state = STREAM_BUSY;
 		s->padding = false;
 		s->generation++;
-		s->flow = atomic_fetch_add(&sh->a->next_flow, 1) + 1;
+		while (!flow)
+			flow = atomic_fetch_add(&sh->a->next_flow, 1) + 1;
+		s->flow = flow;
 		s->flows++;
 	} else if (sh->a->n_shards > 1) {
 		stream_borrow(sh, peer);
@@ -131,6 +134,10 @@ struct stream *stream_take(struct shard *sh, unsigned peer)
 void stream_free_for_next(struct stream *s)
 {
 	s->relay = NULL;
+	s->joining = s->said_last = s->heard_last = s->blocks = false;
+	s->stripe = 0;
+	s->stalled = 0;
+	s->sent = s->received = s->rate = 0;
 	s->meter = (struct credit_meter){0};
 	if (s->dead)
 		return;

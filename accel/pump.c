@@ -8,7 +8,8 @@
  *
  * Outwards, the socket is read only when the stream's buffer has room and the
  * peer has given credit, so what a slow path or a slow host does not take
- * stays with the sender's host, by TCP's own window.
+ * stays with the sender's host, by TCP's own window. Of a flow with several
+ * streams (stripes.c) the next piece goes to one whose buffer is empty.
  *
  * Inwards, what the socket does not take is queued. The queue never holds more
  * than the window that we have granted (struct relay.window); bytes are
@@ -46,7 +47,8 @@ static bool attached(const struct relay *r)
 	return r->life.phase == LIFE_OPEN && r->io.fd >= 0;
 }
 
-static void later(struct relay *r)
+/* Has a relay's sending go on at the end of this turn. */
+void pump_later(struct relay *r)
 {
 	if (r->pending)
 		return;
@@ -103,18 +105,41 @@ static bool at_fin(const struct relay *r)
 	return atomic_load(&f->fin) != FLOW_FIN_NONE && f->fin_seq - f->first == r->got;
 }
 
-/* Reads once from the host for the stream, which has little to write. */
-static void pump_once(struct relay *r)
+#define DATA_AT (RECORD_HDR_LEN + RECORD_DATA_HDR)
+
+/* A DATA record is whole whose bytes are in a stream's buffer already. @at: of its header */
+static void say_data(struct stream *s, uint8_t *at, uint64_t offset, size_t len)
 {
-	struct stream *s = r->stream;
-	struct record rec = {.type = RECORD_DATA, .flow = s->flow, .generation = s->generation};
-	size_t want = r->credit < RECORD_DATA_MAX ? (size_t)r->credit : RECORD_DATA_MAX;
+	struct record rec = {.len = (uint32_t)len, .flow = s->flow, .generation = s->generation};
+
+	record_store_data(at, rec, offset);
+	s->sent += len;
+	stream_said(s, DATA_AT + (uint32_t)len);
+}
+
+/* How much of a flow goes on a stream at a time: so much that a slow stripe does not keep what
+ * others could carry sooner. */
+static size_t piece(const struct relay *r, const struct stream *s)
+{
+	uint64_t bytes = s->rate / 50;
+
+	if (!r->striped || bytes > RECORD_DATA_MAX)
+		return RECORD_DATA_MAX;
+	return bytes < STRIPE_PIECE_MIN ? STRIPE_PIECE_MIN : (size_t)bytes;
+}
+
+/* Reads once from the host for a stream, which has little to write. */
+static void pump_once(struct relay *r, struct stream *s, size_t want)
+{
 	uint8_t *at = stream_room(s);
+	uint64_t offset = r->sent;
 	ssize_t n;
 
 	if (!at)
 		return;
-	n = recv(r->io.fd, at + RECORD_HDR_LEN, want, MSG_DONTWAIT);
+	if (want > piece(r, s))
+		want = piece(r, s);
+	n = recv(r->io.fd, at + DATA_AT, want, MSG_DONTWAIT);
 	r->readable = n == (ssize_t)want || (n > 0 && r->urgent);
 	if (n <= 0) {
 		stream_said(s, 0);
@@ -123,34 +148,71 @@ static void pump_once(struct relay *r)
 			relay_event(r, LIFE_EV_host_reset);
 		return;
 	}
-	rec.len = (uint32_t)n;
-	record_store(at, &rec);
-	stream_said(s, RECORD_HDR_LEN + (uint32_t)n);
 	r->shard->moved += (uint64_t)n;
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
-	r->credit -= (uint64_t)n;
 	counter_add(&r->shard->bytes_out, (uint64_t)n);
+	if (r->striped && !stripes_keep(r, s, at + DATA_AT, (size_t)n)) {
+		stream_said(s, 0);
+		relay_event(r, LIFE_EV_kill);
+		return;
+	}
+	say_data(s, at, offset, (size_t)n);
+}
+
+/* Sends once more what a lost stripe carried. */
+static void pump_again(struct relay *r, struct stream *s)
+{
+	uint8_t *at = stream_room(s);
+	uint64_t offset;
+	size_t n;
+
+	if (!at)
+		return;
+	n = stripes_send_again(r, s, at + DATA_AT, piece(r, s), &offset);
+	if (n) {
+		say_data(s, at, offset, n);
+		return;
+	}
+	stream_said(s, 0);
+	relay_event(r, LIFE_EV_kill);
+}
+
+/* How many new bytes may be sent. */
+static size_t may_send(const struct relay *r)
+{
+	size_t room = stripes_room(r);
+
+	return r->limit - r->sent < room ? (size_t)(r->limit - r->sent) : room;
 }
 
 /* Moves what the host has sent to the stream, as far as that takes it. */
 void pump_out(struct relay *r)
 {
+	struct stream *s;
 	unsigned turn;
+	bool again;
 
-	for (turn = 0; attached(r) && !r->life.host_fin && r->stream; turn++) {
-		if (at_fin(r)) {
+	for (turn = 0; attached(r) && r->stream; turn++) {
+		again = stripes_again(r->striped);
+		if (!again && !r->life.host_fin && at_fin(r)) {
 			relay_event(r, LIFE_EV_host_eof);
 			return;
 		}
+		if (!again && (r->life.host_fin || !r->readable || !may_send(r)))
+			return;
 		/* If what was said before cannot go first, the stream tells when. */
-		if (!r->readable || !r->credit || !stream_takes_more(r->stream))
+		s = stripes_writable(r);
+		if (!s)
 			return;
 		if (turn == TURNS_MAX) {
-			later(r);
+			pump_later(r);
 			return;
 		}
-		pump_once(r);
+		if (again)
+			pump_again(r, s);
+		else
+			pump_once(r, s, may_send(r));
 	}
 }
 
@@ -183,17 +245,17 @@ static uint32_t widen(struct relay *r)
 /* Grants again what the host has taken. */
 static void credit_back(struct relay *r)
 {
+	uint64_t least = r->window / 16;
 	uint8_t payload[CREDIT_LEN];
-	uint32_t more;
 
-	if (!r->stream || r->life.done_sent || r->taken < r->window / 16)
+	if (r->striped && least > STRIPES_CREDIT)
+		least = STRIPES_CREDIT;
+	if (!r->stream || r->life.done_sent || r->taken - r->told < least)
 		return;
-	more = widen(r);
-	store_be32(payload, (uint32_t)r->taken + more);
-	r->window += more;
-	r->owed -= r->taken;
-	r->taken = 0;
-	stream_send(r->stream, RECORD_CREDIT, payload, sizeof(payload));
+	r->window += widen(r);
+	r->told = r->taken;
+	credit_store(payload, &(struct credit_record){r->told, r->window});
+	stripes_say(r, RECORD_CREDIT, payload, sizeof(payload));
 }
 
 static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
@@ -264,17 +326,27 @@ void pump_flush(struct relay *r)
 }
 
 /*
- * Takes bytes from the peer for the host.
- * Returns false if the peer has sent more than it may, or memory is short.
+ * Takes bytes from the peer.
+ * @offset: of the first one in the flow
+ * Returns false if the peer has sent what it may not, or memory is short.
  */
-bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
+bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len)
+{
+	uint64_t limit = r->told + r->window;
+
+	if (offset > limit || len > limit - offset ||
+	    (r->life.phase != LIFE_OPEN && r->life.phase != LIFE_ACCEPTING))
+		return false;
+	if (r->striped)
+		return stripes_in(r, offset, bytes, len);
+	return !r->life.peer_fin && offset == r->received && pump_pass(r, bytes, len);
+}
+
+/* Passes bytes, which are the next in order, on to the host. Returns false if memory is short. */
+bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len)
 {
 	ssize_t n = 0;
 
-	if (r->life.peer_fin || r->owed + len > r->window ||
-	    (r->life.phase != LIFE_OPEN && r->life.phase != LIFE_ACCEPTING))
-		return false;
-	r->owed += len;
 	r->received += len;
 	r->shard->moved += len;
 	counter_add(&r->shard->bytes_in, len);

@@ -26,14 +26,18 @@ static const struct {
 	[RECORD_REFUSED] = {REFUSED_LEN, REFUSED_LEN, OF_FLOW},
 	[RECORD_CANCEL] = {0, 0, OF_FLOW},
 	[RECORD_CANCELLED] = {0, 0, OF_FLOW},
-	[RECORD_DATA] = {1, RECORD_DATA_MAX, OF_FLOW},
-	[RECORD_FIN] = {0, 0, OF_FLOW},
+	[RECORD_DATA] = {RECORD_DATA_HDR + 1, RECORD_DATA_HDR + RECORD_DATA_MAX, OF_FLOW},
+	[RECORD_FIN] = {FIN_LEN, FIN_LEN, OF_FLOW},
 	[RECORD_DELIVERED] = {0, 0, OF_FLOW},
 	[RECORD_RESET] = {RESET_LEN, RESET_LEN, OF_FLOW},
 	[RECORD_CREDIT] = {CREDIT_LEN, CREDIT_LEN, OF_FLOW},
 	[RECORD_DONE] = {0, 0, OF_FLOW},
 	[RECORD_TUPLES] = {TUPLE_LEN, RECORD_CTL_MAX, OF_STREAM},
 	[RECORD_TUPLES_END] = {TUPLES_END_LEN, TUPLES_END_LEN, OF_STREAM},
+	[RECORD_JOIN] = {0, 0, OF_FLOW},
+	[RECORD_JOINED] = {0, 0, OF_FLOW},
+	[RECORD_LEAVE] = {0, 0, OF_FLOW},
+	[RECORD_STRIPES] = {STRIPES_LEN, STRIPES_LEN, OF_FLOW},
 	[RECORD_PAD] = {1, RECORD_DATA_MAX, OF_STREAM},
 };
 
@@ -62,10 +66,26 @@ bool record_parse(const uint8_t hdr[RECORD_HDR_LEN], struct record *r)
 	return types[r->type].of == OF_FLOW ? r->generation > 0 : !r->flow && !r->generation;
 }
 
-/* Those that may be longer than what is kept of a record. */
-static bool in_pieces(uint8_t type)
+/* Writes the headers of a DATA record.
+ * @r: len is that of the flow's bytes behind them
+ * @offset: of the first of them in the flow */
+void record_store_data(uint8_t hdr[RECORD_HDR_LEN + RECORD_DATA_HDR], struct record r,
+		       uint64_t offset)
 {
-	return type == RECORD_DATA || type == RECORD_PAD;
+	r.type = RECORD_DATA;
+	r.len += RECORD_DATA_HDR;
+	record_store(hdr, &r);
+	store_be64(hdr + RECORD_HDR_LEN, offset);
+}
+
+/* How much of a payload is kept: of what may be long, no more than its own header. */
+static uint32_t head_len(const struct record *r)
+{
+	switch (r->type) {
+	case RECORD_DATA: return RECORD_DATA_HDR;
+	case RECORD_PAD: return 0;
+	default: return r->len;
+	}
 }
 
 /*
@@ -75,6 +95,7 @@ static bool in_pieces(uint8_t type)
  */
 enum record_event record_next(struct record_reader *r, const uint8_t **at, size_t *len)
 {
+	uint32_t head;
 	size_t n;
 
 	if (r->have == RECORD_HDR_LEN && r->got == r->now.len)
@@ -93,21 +114,28 @@ enum record_event record_next(struct record_reader *r, const uint8_t **at, size_
 		if (!r->now.len)
 			return RECORD_WHOLE;
 	}
+	head = head_len(&r->now);
+	if (r->got < head) {
+		n = head - r->got < *len ? head - r->got : *len;
+		memcpy(r->payload + r->got, *at, n);
+		r->got += (uint32_t)n;
+		*at += n;
+		*len -= n;
+		if (head == r->now.len)
+			return r->got == head ? RECORD_WHOLE : RECORD_MORE;
+		r->offset = load_be64(r->payload);
+		r->piece_len = 0;
+	}
 	n = r->now.len - r->got < *len ? r->now.len - r->got : *len;
 	if (!n)
 		return RECORD_MORE;
-	if (in_pieces(r->now.type)) {
-		r->piece = *at;
-		r->piece_len = n;
-	} else {
-		memcpy(r->payload + r->got, *at, n);
-	}
+	r->offset += r->piece_len;
+	r->piece = *at;
+	r->piece_len = n;
 	r->got += (uint32_t)n;
 	*at += n;
 	*len -= n;
-	if (in_pieces(r->now.type))
-		return RECORD_PIECE;
-	return r->got == r->now.len ? RECORD_WHOLE : RECORD_MORE;
+	return RECORD_PIECE;
 }
 
 static void address_pair_store(uint8_t *p, const struct tuple *t)
@@ -177,13 +205,19 @@ void open_store(uint8_t p[OPEN_LEN], const struct open_record *o)
 	memcpy(p + 14, o->server_mac, 6);
 	address_pair_store(p + 20, &o->tuple);
 	store_be16(p + 56, o->mss);
-	store_be16(p + 58, 0);
+	p[58] = o->stripes;
+	p[59] = 0;
 	store_be32(p + 60, o->credit);
 }
 
 static bool credit_valid(uint32_t credit)
 {
 	return credit >= CREDIT_MIN && credit <= CREDIT_MAX;
+}
+
+static bool stripes_valid(uint8_t n)
+{
+	return n >= 1 && n <= STRIPES_MAX;
 }
 
 /* Reads an OPEN. Returns whether all of it can be. */
@@ -199,24 +233,41 @@ bool open_parse(const uint8_t p[OPEN_LEN], struct open_record *o)
 	memcpy(o->server_mac, p + 14, 6);
 	address_pair_load(p + 20, &o->tuple);
 	o->mss = load_be16(p + 56);
+	o->stripes = p[58];
 	o->credit = load_be32(p + 60);
 	return tuple_valid(&o->tuple) && !(o->client_mac[0] & 1) && !(o->server_mac[0] & 1) &&
 	       memcmp(o->client_mac, none, 6) && memcmp(o->server_mac, none, 6) &&
-	       !load_be16(p + 58) && o->mss && credit_valid(o->credit);
+	       stripes_valid(o->stripes) && !p[59] && o->mss && credit_valid(o->credit);
 }
 
 void opened_store(uint8_t p[OPENED_LEN], const struct opened_record *o)
 {
 	store_be16(p, o->mss);
-	store_be16(p + 2, 0);
+	p[2] = o->stripes;
+	p[3] = 0;
 	store_be32(p + 4, o->credit);
 }
 
 bool opened_parse(const uint8_t p[OPENED_LEN], struct opened_record *o)
 {
 	o->mss = load_be16(p);
+	o->stripes = p[2];
 	o->credit = load_be32(p + 4);
-	return o->mss && !load_be16(p + 2) && credit_valid(o->credit);
+	return o->mss && stripes_valid(o->stripes) && !p[3] && credit_valid(o->credit);
+}
+
+void credit_store(uint8_t p[CREDIT_LEN], const struct credit_record *c)
+{
+	store_be64(p, c->taken);
+	store_be32(p + 8, c->window);
+}
+
+/* Reads a CREDIT. Returns whether it can be one. */
+bool credit_parse(const uint8_t p[CREDIT_LEN], struct credit_record *c)
+{
+	c->taken = load_be64(p);
+	c->window = load_be32(p + 8);
+	return credit_valid(c->window);
 }
 
 void refused_store(uint8_t p[REFUSED_LEN], const struct refused_record *o)

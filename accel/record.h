@@ -29,12 +29,19 @@ struct open_record {
 	uint8_t tos; /* of the client's SYN */
 	uint8_t client_mac[6], server_mac[6];
 	uint16_t mss;	 /* the client's, bytes */
+	uint8_t stripes; /* that the flow may have at most */
 	uint32_t credit; /* bytes the other side may send */
 };
 
 struct opened_record {
-	uint16_t mss; /* the server's, bytes */
+	uint16_t mss;	 /* the server's, bytes */
+	uint8_t stripes; /* that the flow may have at most, as both sides have it */
 	uint32_t credit;
+};
+
+struct credit_record {
+	uint64_t taken;	 /* bytes of the flow that the host has taken */
+	uint32_t window; /* bytes beyond them that may be sent */
 };
 
 struct refused_record {
@@ -48,7 +55,7 @@ struct refused_record {
 enum record_event {
 	RECORD_MORE,  /* everything was taken, and it does not end a record */
 	RECORD_WHOLE, /* another record, in .now and .payload */
-	RECORD_PIECE, /* bytes of a DATA or PAD record, in .piece */
+	RECORD_PIECE, /* bytes of DATA or PAD, in .piece and .piece_len; of DATA, from .offset on */
 	RECORD_BAD,   /* what comes is no record; the stream must end */
 };
 
@@ -61,16 +68,21 @@ struct record_reader {
 	uint8_t payload[RECORD_CTL_MAX];
 	const uint8_t *piece;
 	size_t piece_len;
+	uint64_t offset; /* of the piece in the flow */
 };
 
 enum record_event record_next(struct record_reader *r, const uint8_t **at, size_t *len);
 void record_store(uint8_t hdr[RECORD_HDR_LEN], const struct record *r);
 bool record_parse(const uint8_t hdr[RECORD_HDR_LEN], struct record *r);
+void record_store_data(uint8_t hdr[RECORD_HDR_LEN + RECORD_DATA_HDR], struct record r,
+		       uint64_t offset);
 
 void open_store(uint8_t p[OPEN_LEN], const struct open_record *o);
 bool open_parse(const uint8_t p[OPEN_LEN], struct open_record *o);
 void opened_store(uint8_t p[OPENED_LEN], const struct opened_record *o);
 bool opened_parse(const uint8_t p[OPENED_LEN], struct opened_record *o);
+void credit_store(uint8_t p[CREDIT_LEN], const struct credit_record *c);
+bool credit_parse(const uint8_t p[CREDIT_LEN], struct credit_record *c);
 void refused_store(uint8_t p[REFUSED_LEN], const struct refused_record *o);
 bool refused_parse(const uint8_t p[REFUSED_LEN], struct refused_record *o);
 void tuple_store(uint8_t p[TUPLE_LEN], const struct tuple *t);

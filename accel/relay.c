@@ -122,6 +122,7 @@ static void release_fin(struct relay *r)
 static void say_opened(struct relay *r)
 {
 	struct opened_record o = {.mss = r->flow->host_mss ? r->flow->host_mss : 536,
+				  .stripes = r->wish.max,
 				  .credit = r->window};
 	uint8_t payload[OPENED_LEN];
 
@@ -129,7 +130,8 @@ static void say_opened(struct relay *r)
 	stream_send(r->stream, RECORD_OPENED, payload, sizeof(payload));
 }
 
-static void say_refused(struct stream *s, enum refuse why, const struct segment_error *e)
+/* Says why a connection, or a stripe of it, is not made. @e: the ICMP error, or NULL */
+void relay_say_refused(struct stream *s, enum refuse why, const struct segment_error *e)
 {
 	struct refused_record o = {.reason = (uint8_t)why};
 	uint8_t payload[REFUSED_LEN];
@@ -148,31 +150,38 @@ static void speak(struct relay *r, unsigned actions)
 {
 	static const uint8_t nothing[RESET_LEN];
 	struct stream *s = r->stream;
+	uint8_t end[FIN_LEN];
 
 	if (!s)
 		return;
 	if (actions & LIFE_SEND_OPENED)
 		say_opened(r);
 	if (actions & LIFE_SEND_REFUSED)
-		say_refused(s, r->refuse, &r->error);
+		relay_say_refused(s, r->refuse, &r->error);
 	if (actions & LIFE_SEND_CANCEL)
 		stream_send(s, RECORD_CANCEL, NULL, 0);
 	if (actions & LIFE_SEND_CANCELLED)
 		stream_send(s, RECORD_CANCELLED, NULL, 0);
+	store_be64(end, r->sent);
 	if (actions & LIFE_SEND_FIN)
-		stream_send(s, RECORD_FIN, NULL, 0);
+		stripes_say(r, RECORD_FIN, end, sizeof(end));
 	if (actions & LIFE_SEND_DELIVERED)
-		stream_send(s, RECORD_DELIVERED, NULL, 0);
+		stripes_say(r, RECORD_DELIVERED, NULL, 0);
 	if (actions & LIFE_SEND_DONE)
-		stream_send(s, RECORD_DONE, NULL, 0);
+		stripes_say(r, RECORD_DONE, NULL, 0);
 	if (actions & LIFE_SEND_RESET)
-		stream_send(s, RECORD_RESET, nothing, sizeof(nothing));
+		stripes_say(r, RECORD_RESET, nothing, sizeof(nothing));
 }
 
 static void leave_stream(struct relay *r, unsigned actions)
 {
 	struct stream *s = r->stream;
 
+	if (r->striped) {
+		if (r->ended)
+			stripes_let_go(r, actions & LIFE_FREE_STREAM);
+		return;
+	}
 	if (!s)
 		return;
 	if (actions & (LIFE_FREE_STREAM | LIFE_CLOSE_STREAM)) {
@@ -333,6 +342,7 @@ void relay_free_ended(struct shard *sh)
 		atomic_fetch_sub(&sh->n_relays, 1);
 		atomic_fetch_sub(&sh->a->budget.granted, r->window);
 		atomic_fetch_sub(&sh->a->buffers.granted, r->buffers);
+		stripes_release(r);
 		free(r);
 	}
 }
@@ -360,6 +370,8 @@ struct relay *relay_new(struct shard *sh, struct flow *f, enum life_role role)
 	r->life = (struct life){.role = (uint8_t)role,
 				.phase = role == LIFE_NEAR ? LIFE_HELD : LIFE_CONNECTING};
 	r->io.fd = -1;
+	r->wish = (struct stripes_wish){
+		.max = a->conf.tags[f->key.tag].stripes, .here = 1, .growth.n = 1};
 	r->begun_ns = r->phase_ns = clock_ns();
 	r->next = sh->relays;
 	if (r->next)
@@ -384,7 +396,7 @@ void relay_serve_waiting(struct shard *sh, unsigned peer)
 	for (r = sh->relays; r && p->waiting && p->idle; r = r->next) {
 		if (!r->waiting || r->ended || r->flow->peer != peer)
 			continue;
-		s = stream_take(sh, peer);
+		s = stream_take(sh, peer, 0);
 		if (!s)
 			return;
 		relay_open(r, s);
@@ -400,6 +412,7 @@ void relay_open(struct relay *r, struct stream *s)
 
 	wait_no_more(r);
 	r->stream = s;
+	r->number = s->flow;
 	s->relay = r;
 	pump_open_window(r);
 	r->phase_ns = clock_ns();
@@ -408,6 +421,7 @@ void relay_open(struct relay *r, struct stream *s)
 	memcpy(o.client_mac, f->local_mac, 6);
 	memcpy(o.server_mac, f->remote_mac, 6);
 	o.mss = f->host_mss;
+	o.stripes = r->wish.max;
 	o.credit = r->window;
 	open_store(payload, &o);
 	stream_send(s, RECORD_OPEN, payload, sizeof(payload));
@@ -455,7 +469,7 @@ static bool begin(struct shard *sh, struct flow *f, const struct frame *syn, con
 	r->tos = p->ip_version == 4 ? syn->data[p->l3 + 1]
 				    : (uint8_t)(load_be16(syn->data + p->l3) >> 4);
 	relay_keep_syn(r, syn);
-	s = stream_take(sh, (unsigned)peer);
+	s = stream_take(sh, (unsigned)peer, 0);
 	if (s) {
 		relay_open(r, s);
 	} else {
@@ -641,7 +655,10 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 		if (r && fd >= 0) {
 			r->stream = s;
 			s->relay = r;
-			r->credit = o->credit;
+			r->number = s->flow;
+			r->limit = o->credit;
+			if (o->stripes < r->wish.max)
+				r->wish.max = o->stripes;
 			pump_open_window(r);
 			atomic_fetch_add(&a->counts.accepted, 1);
 			pump_attach(r, fd);
@@ -654,73 +671,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 		memory_forget(a, f);
 		why = REFUSE_local;
 	}
-	say_refused(s, why, NULL);
+	relay_say_refused(s, why, NULL);
 	atomic_fetch_add(&a->counts.refused, 1);
 	stream_free_for_next(s);
-}
-
-/* ---- what the peer says ---- */
-
-static void opened_come(struct relay *r, const uint8_t *payload)
-{
-	struct opened_record o;
-
-	if (r->life.role != LIFE_NEAR || !opened_parse(payload, &o)) {
-		stream_break(r->stream, "it said what has no sense now");
-		return;
-	}
-	r->credit = o.credit;
-	atomic_store(&r->flow->offer_mss, o.mss);
-	relay_event(r, LIFE_EV_opened);
-}
-
-static void refused_come(struct relay *r, const uint8_t *payload)
-{
-	struct refused_record o;
-
-	if (r->life.role != LIFE_NEAR || !refused_parse(payload, &o)) {
-		stream_break(r->stream, "it said what has no sense now");
-		return;
-	}
-	r->refuse = o.reason;
-	r->error = (struct segment_error){.ip_version = r->flow->ip_version,
-					  .type = o.icmp_type,
-					  .code = o.icmp_code,
-					  .rest = o.icmp_rest};
-	memcpy(r->error.source, o.source, 16);
-	switch (o.reason) {
-	case REFUSE_rst:
-	case REFUSE_icmp: relay_event(r, LIFE_EV_refused); return;
-	case REFUSE_timeout: relay_event(r, LIFE_EV_silent); return;
-	case REFUSE_crossing: r->reason = ACCEL_REASON_crossing; break;
-	case REFUSE_local: r->reason = ACCEL_REASON_stack; break;
-	default: r->reason = ACCEL_REASON_far_side; break;
-	}
-	relay_event(r, LIFE_EV_unaccelerable);
-}
-
-static void credit_come(struct relay *r, const uint8_t *payload)
-{
-	r->credit += load_be32(payload);
-	if (r->credit > CREDIT_MAX)
-		stream_break(r->stream, "it gives more credit than there is");
-	else
-		pump_out(r);
-}
-
-/* Takes a record that is not DATA. */
-void relay_record(struct relay *r, const struct record *rec, const uint8_t *payload)
-{
-	static const uint8_t events[RECORD_TYPES] = {
-		[RECORD_CANCEL] = LIFE_EV_peer_cancel, [RECORD_CANCELLED] = LIFE_EV_cancelled,
-		[RECORD_FIN] = LIFE_EV_peer_fin,       [RECORD_DELIVERED] = LIFE_EV_peer_delivered,
-		[RECORD_DONE] = LIFE_EV_peer_done,     [RECORD_RESET] = LIFE_EV_peer_reset,
-	};
-
-	switch (rec->type) {
-	case RECORD_OPENED: opened_come(r, payload); return;
-	case RECORD_REFUSED: refused_come(r, payload); return;
-	case RECORD_CREDIT: credit_come(r, payload); return;
-	default: relay_event(r, events[rec->type]); return;
-	}
 }

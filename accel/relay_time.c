@@ -20,7 +20,7 @@ static void tick_held(struct relay *r, uint64_t now)
 	struct stream *s;
 
 	if (!r->stream) {
-		s = stream_take(r->shard, r->flow->peer);
+		s = stream_take(r->shard, r->flow->peer, 0);
 		if (s) {
 			relay_open(r, s);
 		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
@@ -48,6 +48,8 @@ void relay_tick(struct relay *r, uint64_t now)
 		if (atomic_load(&r->flow->fin) != FLOW_FIN_NONE)
 			pump_out(r);
 		pump_check_alive(r, now);
+		if (!r->ended)
+			stripes_tick(r, now);
 	}
 }
 

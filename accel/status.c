@@ -38,7 +38,7 @@ static const char *address(const uint8_t a[16], uint8_t ip_version, char text[IN
 }
 
 /* What the kernel says of one leg of a flow. */
-static json_t *leg(int fd)
+json_t *status_leg(int fd)
 {
 	struct tcp_info i = {0};
 	socklen_t len = sizeof(i);
@@ -76,19 +76,20 @@ static json_t *describe(const struct accel *a, const struct flow *f)
 		json_object_set_new(o, "reason", json_string(accel_reason_names[f->reason]));
 	if (!f->relay)
 		return o;
-	json_object_update_new(o,
-			       json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
-					 "peer", a->host.peer_name(a->host.ctx, f->peer), "side",
-					 near ? "client" : "server", "phase",
-					 life_phase_names[f->relay->life.phase], "sent_bytes",
-					 (json_int_t)f->relay->sent, "received_bytes",
-					 (json_int_t)f->relay->received, "queued_bytes",
-					 (json_int_t)f->relay->queued, "credit_bytes",
-					 (json_int_t)f->relay->credit, "window_bytes",
-					 (json_int_t)f->relay->window, "age_s",
-					 (double)(clock_ns() - f->relay->begun_ns) / NS_PER_S,
-					 "lan", leg(f->relay->io.fd), "wan",
-					 leg(f->relay->stream ? f->relay->stream->io.fd : -1)));
+	json_object_update_new(
+		o, json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o}", "peer",
+			     a->host.peer_name(a->host.ctx, f->peer), "side",
+			     near ? "client" : "server", "phase",
+			     life_phase_names[f->relay->life.phase], "sent_bytes",
+			     (json_int_t)f->relay->sent, "received_bytes",
+			     (json_int_t)f->relay->received, "queued_bytes",
+			     (json_int_t)f->relay->queued, "credit_bytes",
+			     (json_int_t)(f->relay->limit - f->relay->sent), "window_bytes",
+			     (json_int_t)f->relay->window, "age_s",
+			     (double)(clock_ns() - f->relay->begun_ns) / NS_PER_S, "lan",
+			     status_leg(f->relay->io.fd), "wan",
+			     status_leg(f->relay->stream ? f->relay->stream->io.fd : -1), "stripes",
+			     stripes_status(f->relay)));
 	return o;
 }
 
@@ -214,7 +215,7 @@ json_t *accel_status(struct accel *a, bool flows)
 	threads = ask(a, flows ? list : NULL, pools);
 	return json_pack(
 		"{s:s, s:i, s:I, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, "
-		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I, s:I}, s:o, s:o}",
+		"s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:{s:I, s:I, s:I}, s:o, s:o, s:{s:I, s:I}}",
 		"steering", a->stack.steer->name, "flows", (int)a->n_relays, "entries",
 		(json_int_t)atomic_load(&a->flows.count), "streams", pools, "bypassed", reasons(a),
 		"connections", "opened", count(&c->opened), "accepted", count(&c->accepted),
@@ -228,5 +229,6 @@ json_t *accel_status(struct accel *a, bool flows)
 		sum(a, offsetof(struct shard, bytes_in)), "memory", "limit_bytes",
 		(json_int_t)a->budget.limit, "granted_bytes", (json_int_t)a->budget.granted,
 		"buffers_bytes", (json_int_t)a->buffers.granted, "relay_threads", threads, "list",
-		list);
+		list, "stripes", "joined", count(&c->stripes_joined), "lost",
+		count(&c->stripes_lost));
 }

@@ -202,7 +202,7 @@ void stream_break(struct stream *s, const char *why)
 			  why);
 	to_dead(s);
 	s->relay = NULL;
-	if (r) {
+	if (r && !(r->striped && stripes_lost(r, s))) {
 		r->stream = NULL;
 		relay_event(r, LIFE_EV_stream_lost);
 	}
@@ -273,6 +273,9 @@ bool stream_flush(struct stream *s)
 		stream_break(s, "writing failed");
 	if (ret <= 0)
 		return !ret;
+	if (s->blocks && s->relay)
+		pump_later(s->relay);
+	s->blocks = false;
 	if (s->state == STREAM_CLOSING && !s->sent_last) {
 		s->sent_last = true;
 		SSL_shutdown(s->ssl);
@@ -313,6 +316,7 @@ void stream_said(struct stream *s, uint32_t len)
 /*
  * Whether a stream's buffer has room for the longest record. What is in it is
  * written first, unless that is so little that it had better go with the record.
+ * If it has none, its flow goes on when all was written, whoever does that.
  */
 bool stream_takes_more(struct stream *s)
 {
@@ -320,7 +324,10 @@ bool stream_takes_more(struct stream *s)
 
 	if (little && !BIO_wpending(SSL_get_wbio(s->ssl)))
 		return !s->dead;
-	return stream_flush(s) && stream_is_flushed(s);
+	if (stream_flush(s) && stream_is_flushed(s))
+		return true;
+	s->blocks = true;
+	return false;
 }
 
 /* Says something on a stream; it is written at the end of the turn, or by stream_flush(). */
@@ -376,7 +383,8 @@ static void hello_come(struct stream *s, const uint8_t *payload)
 	stream_refill(s->shard, s->peer);
 }
 
-static void open_come(struct stream *s, const struct record *rec, const uint8_t *payload)
+/* OPEN or JOIN: the peer uses an idle stream. */
+static void begin_come(struct stream *s, const struct record *rec, const uint8_t *payload)
 {
 	struct open_record o;
 	struct shard *to;
@@ -385,24 +393,30 @@ static void open_come(struct stream *s, const struct record *rec, const uint8_t 
 		stream_break(s, "we are ending");
 		return;
 	}
+	stripes_reused(s);
 	if (s->we_open || s->state != STREAM_IDLE || s->relay || !s->heard || !s->instance ||
-	    rec->generation != s->generation + 1 || !open_parse(payload, &o)) {
+	    rec->generation != s->generation + 1 ||
+	    (rec->type == RECORD_OPEN && !open_parse(payload, &o))) {
 		protocol_error(s);
 		return;
 	}
-	to = relay_place(s, &o);
+	to = rec->type == RECORD_OPEN ? relay_place(s, &o) : relay_place_joining(s, rec->flow);
 	if (to != s->shard) {
 		s->again = true;
 		stream_move(s, to);
 		return;
 	}
 	s->placed = false;
+	s->hops = 0;
 	s->flow = rec->flow;
 	s->generation = rec->generation;
 	s->state = STREAM_BUSY;
 	s->padding = false;
 	s->flows++;
-	relay_opened_by_peer(s, &o);
+	if (rec->type == RECORD_OPEN)
+		relay_opened_by_peer(s, &o);
+	else
+		relay_joined_by_peer(s);
 }
 
 /* Takes a record that is whole. */
@@ -412,8 +426,8 @@ static void record_come(struct stream *s, const struct record *rec, const uint8_
 
 	if (rec->type == RECORD_HELLO)
 		hello_come(s, payload);
-	else if (rec->type == RECORD_OPEN)
-		open_come(s, rec, payload);
+	else if (rec->type == RECORD_OPEN || rec->type == RECORD_JOIN)
+		begin_come(s, rec, payload);
 	else if (!s->instance)
 		protocol_error(s);
 	else if (rec->type == RECORD_TUPLES)
@@ -423,16 +437,19 @@ static void record_come(struct stream *s, const struct record *rec, const uint8_
 	else if (!s->heard || !current)
 		protocol_error(s);
 	else if (s->relay)
-		relay_record(s->relay, rec, payload);
-	/* else it crossed the end of its flow */
+		relay_record(s->relay, s, rec, payload);
+	else /* it crossed the end of its flow */
+		stripes_orphan(s, rec);
 }
 
 static void data_come(struct stream *s, const struct record_reader *r)
 {
 	if (r->now.flow != s->flow || r->now.generation != s->generation)
 		protocol_error(s);
-	else if (s->relay && !pump_in(s->relay, r->piece, r->piece_len))
+	else if (s->relay && (s->joining || s->heard_last ||
+			      !pump_in(s->relay, r->offset, r->piece, r->piece_len)))
 		protocol_error(s);
+	s->received += r->piece_len;
 }
 
 /* Part of a record that may be long. */
@@ -533,10 +550,9 @@ static void ready(void *ctx, uint32_t events)
 		return;
 	shard_gather(s->shard);
 	rcu_read_lock();
-	if (events & EPOLLOUT && !stream_is_flushed(s) && stream_flush(s) && s->relay &&
-	    stream_is_flushed(s))
-		pump_out(s->relay);
-	else if (events & EPOLLOUT && s->padding)
+	if (events & EPOLLOUT && !stream_is_flushed(s))
+		stream_flush(s);
+	if (events & EPOLLOUT && s->padding)
 		warm_go(s);
 	stream_read(s);
 	rcu_read_unlock();
@@ -562,10 +578,14 @@ uint64_t stream_rtt_ns(struct stream *s)
 /* Has TCP hold no less than it needs to be busy, and no more, of what it has not sent yet. */
 static void limit_unsent(struct stream *s, uint64_t now)
 {
-	uint64_t rate = credit_measure(&s->meter, now, s->relay->sent, 0);
-	uint32_t limit = credit_unsent(rate);
+	uint64_t rate = credit_measure(&s->meter, now, s->sent, 0);
+	uint32_t limit = credit_unsent(rate, s->relay->striped ? CREDIT_UNSENT_STRIPE
+							       : CREDIT_UNSENT_MIN);
 
-	if (!rate || limit == s->unsent_limit)
+	if (!rate)
+		return;
+	s->rate = rate;
+	if (limit == s->unsent_limit)
 		return;
 	sock_set(s->io.fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)limit);
 	s->unsent_limit = limit;
@@ -584,6 +604,8 @@ void stream_tick(struct stream *s, uint64_t now)
 	}
 	if (s->state == STREAM_CLOSING && now - s->closing_ns > STREAM_CLOSE_NS)
 		to_dead(s);
+	else if (s->said_last && !s->relay && now - s->left_ns > s->a->conf.outage_ns)
+		stream_break(s, "the peer does not let go of it");
 	else if (s->state == STREAM_IDLE && s->we_open && now - s->born_ns > STREAM_AGE_NS)
 		stream_close_soon(s);
 }

@@ -24,6 +24,9 @@ MANY_SHARE = 0.99
 STALLED_SHARE = 0.95
 CONNECTIONS = 3000                          # a second
 
+STRIPED_LOSSES = ("0%", "0.1%", "1%")
+STRIPED = {"cubic_1": "CUBIC, 1", "cubic_4": "CUBIC, 4", "cubic_auto": "CUBIC, auto", "bbr_1": "BBR, 1", "bbr_auto": "BBR, auto"}
+
 PLACES = {"near": "0 ms", "far": "120 ms"}
 
 
@@ -200,6 +203,14 @@ def _others(document: Document) -> list[str]:
                                 for title, key, way in pinged])
 
 
+def _stripes(document: Document) -> list[str]:
+    """One flow over several streams."""
+    rows = [[title, *(f"{mbit_s(values(document, f'stripes_{loss}_{way}', 'bps')[:1])} ({spread(values(document, f'stripes_{loss}_{way}', 'stripes')[:1])})"
+                      for loss in STRIPED_LOSSES)] for way, title in STRIPED.items()]
+    return bench.table(["congestion control between the sites, stripes: Mbit/s at 100 Mbit/s, 120 ms (most stripes)",
+                        *(f"loss {loss}" for loss in STRIPED_LOSSES)], rows)
+
+
 def markdown(document: Document) -> str:
     """The page."""
     errors = sorted({f"- {name}: {text}" for repetition in document["repetitions"]
@@ -210,7 +221,8 @@ def markdown(document: Document) -> str:
         f"- {bench.repetitions_text(document)}. Steady state: {document['effort']['steady_s']} s after a ramp of "
         f"{document['effort']['ramp_s']} s. {_cold(document)}",
         "- Hosts: receive buffers of 56,200 bytes, no window scaling, CUBIC; the line is `longhaul shape`, 60 ms each way.",
-        *_rates(document), *_open(document), *_times(document), *_sizes(document), *_others(document), *_crowds(document),
+        *_rates(document), *_open(document), *_times(document), *_sizes(document), *_others(document), *_stripes(document),
+        *_crowds(document),
         "## Where the processors' time goes", *_profile(document),
         "Threads as the kernel accounts them; soft interrupts are in the machine's figure only, and so is other work.", "",
         "## Thresholds", *bench.threshold_table(document),

@@ -182,7 +182,9 @@ void accelerate_init(struct tunnel *t)
 		conf.tags[i] = (struct accel_tag){.number = t->tags[i].tag,
 						  .on = conf_accelerates(t->conf, t->tags[i].tag),
 						  .accel = c->accel_filter,
-						  .bypass = c->bypass_filter};
+						  .bypass = c->bypass_filter,
+						  .stripes = (uint8_t)c->stripes,
+						  .stripes_auto = c->stripes_auto};
 		a->tags |= (uint64_t)conf.tags[i].on << i;
 	}
 	if (!a->tags || t->outer_ops->plain_text)

@@ -256,6 +256,24 @@ static void print_leg(const char *name, const json_t *leg)
 	printf("\n");
 }
 
+/* The streams that carry one connection. */
+static void print_stripes(const json_t *stripes)
+{
+	const json_t *s;
+	char b[2][16];
+	size_t i;
+
+	json_array_foreach(stripes, i, s)
+	{
+		printf("    stripe %lld (port %lld to %lld) %s, %sB out %sB in\n",
+		       doc_number(s, "stripe"), doc_number(s, "local_port"),
+		       doc_number(s, "remote_port"), doc_text(s, "state"),
+		       human(b[0], doc_number(s, "sent_bytes")),
+		       human(b[1], doc_number(s, "received_bytes")));
+		print_leg("  WAN", json_object_get(s, "wan"));
+	}
+}
+
 /* Connections of accelerated tags: counts, and with --flows each of them. */
 static void print_accel(const json_t *doc)
 {
@@ -285,7 +303,10 @@ static void print_accel(const json_t *doc)
 			       human(b[1], doc_number(f, "received_bytes")));
 		printf("\n");
 		print_leg("LAN", json_object_get(f, "lan"));
-		print_leg("WAN", json_object_get(f, "wan"));
+		if (json_array_size(json_object_get(f, "stripes")))
+			print_stripes(json_object_get(f, "stripes"));
+		else
+			print_leg("WAN", json_object_get(f, "wan"));
 	}
 }
 

@@ -4,6 +4,7 @@
 
 #include "tunnel/proto.h"
 
+#include "accel/stream_proto.h"
 #include "lib/ctlsock.h"
 #include "lib/opts.h"
 #include "lib/sock.h"
@@ -91,6 +92,29 @@ static int call_tag_bypass(void *ctx, const char *value, struct err *e)
 		return err_set(e, EINVAL, "is empty: a filter, see pcap-filter(7)");
 	t->bypass_filter = filter_compile(value, e);
 	return t->bypass_filter ? 0 : -EINVAL;
+}
+
+/* Reads stripes = 1…8|auto. */
+static int parse_stripes(struct conf_tag *t, const char *value, struct err *e)
+{
+	uint64_t n = STRIPES_MAX;
+
+	t->stripes_auto = !strcmp(value, "auto");
+	if (!t->stripes_auto && units_count(value, 1, STRIPES_MAX, &n, e))
+		return err_set(e, EINVAL, "'%s' is neither a number from 1 to %d nor auto", value,
+			       STRIPES_MAX);
+	t->stripes = (unsigned)n;
+	return 0;
+}
+
+static int call_stripes(void *c, const char *value, struct err *e)
+{
+	return parse_stripes(&((struct conf *)c)->tag_defaults, value, e);
+}
+
+static int call_tag_stripes(void *t, const char *value, struct err *e)
+{
+	return parse_stripes(t, value, e);
 }
 
 static int parse_tag(uint32_t *tag, const char *value, struct err *e)
@@ -397,6 +421,9 @@ static const struct opt tunnel_table[] = {
 	 .min = 1 << 20, .max = 1ull << 40,
 	 .help = "accel: what connections may have waiting for hosts that do not read, together; beyond it "
 		 "new ones are bridged; default: half of what TCP has before it economises (tcp_mem)"},
+	{"stripes", 0, .type = OPT_CALL, .arg = "N|auto", .deflt = "1", .call = call_stripes,
+	 .help = "accel: a connection may use N streams between the sites, 1 to 8; auto: as many of 8 as "
+		 "bring something. The lower number of both sites counts"},
 	{"congestion", 0, .type = OPT_STRING, .arg = "NAME", .offset = CONF(congestion),
 	 .help = "accel: congestion control between the sites; default: bbr where the kernel has it"},
 	{"TCP, MTU and class", .type = OPT_HEADING},
@@ -475,6 +502,7 @@ static const struct opt tag_table[] = {
 	 .choices = conf_oversize_names},
 	{"accel", .type = OPT_CALL, .call = call_tag_accel},
 	{"bypass", .type = OPT_CALL, .call = call_tag_bypass},
+	{"stripes", .type = OPT_CALL, .call = call_tag_stripes},
 	{0},
 };
 
@@ -584,6 +612,10 @@ static void inherit_tags(struct conf *c)
 			t->max_macs = d->max_macs;
 		if (t->oversize == tag_unset.oversize)
 			t->oversize = d->oversize;
+		if (!t->stripes) {
+			t->stripes = d->stripes;
+			t->stripes_auto = d->stripes_auto;
+		}
 	}
 }
 
@@ -596,86 +628,6 @@ static void inherit_by_peers(struct conf *c)
 			c->peers[i].rate_bps = c->rate_bps;
 		c->peers[i].warm |= c->warm;
 	}
-}
-
-static int validate_acceleration(const struct conf *c, struct err *e)
-{
-	unsigned i;
-
-	for (i = 0; i < c->n_ports; i++)
-		if (c->outer == CONF_OUTER_CAPSULATOR && conf_accelerates(c, c->ports[i].tag))
-			return err_set(
-				e, EINVAL,
-				"tag %u is to be accelerated, which the capsulator transport "
-				"cannot: its peers have no identity. Use --outer sealed",
-				c->ports[i].tag);
-	for (i = 0; i < c->n_tags; i++)
-		if (c->tags[i].bypass_filter && !conf_accelerates(c, c->tags[i].tag))
-			return err_set(e, EINVAL,
-				       "[tag %u] bypass: nothing of the tag is accelerated; add "
-				       "accel = yes",
-				       c->tags[i].tag);
-	return 0;
-}
-
-/* What no single value can tell: what is missing, and what does not go together. */
-static int validate(const struct conf *c, struct err *e)
-{
-	unsigned i, j;
-	int ret;
-
-	if (!c->interface)
-		return err_set(e, EINVAL, "no tunnel interface; give -t IF");
-	if (!c->n_peers)
-		return err_set(e, EINVAL, "no far end; give -f ADDR, or [peer NAME] in a file");
-	if (!c->n_ports)
-		return err_set(e, EINVAL, "no border port; give -b IF:TAG, or [port IF] in a file");
-	for (i = 0; i < c->n_ports; i++) {
-		if (!c->ports[i].has_tag)
-			return err_set(e, EINVAL, "[port %s] lacks its tag", c->ports[i].name);
-		if (!strcmp(c->ports[i].name, c->interface))
-			return err_set(e, EINVAL,
-				       "interface %s is given twice: as tunnel interface and as "
-				       "border port",
-				       c->interface);
-		if (c->ports[i].positional && !c->all && c->n_peers > 1 && i >= c->n_peers)
-			return err_set(e, EINVAL,
-				       "border port %s#%u is number %u but there are only %u far "
-				       "ends; give as many, or -a",
-				       c->ports[i].name, c->ports[i].tag, i + 1, c->n_peers);
-	}
-	if (c->outer == CONF_OUTER_CAPSULATOR)
-		for (i = 0; i < c->n_peers; i++)
-			if (!c->peers[i].address)
-				return err_set(e, EINVAL, "[peer %s] lacks its address",
-					       c->peers[i].name);
-	if (c->outer == CONF_OUTER_SEALED && !c->identity)
-		return err_set(
-			e, EINVAL,
-			"no identity for the sealed transport. Either give one with "
-			"--identity DIR, or ask for plain text as in 2008 with --outer capsulator");
-	for (i = 0; c->outer == CONF_OUTER_SEALED && i < c->n_peers; i++) {
-		if (!c->peers[i].has_trust)
-			return err_set(
-				e, EINVAL,
-				"far end %s has no fingerprint; give the one that `longhaul keygen` "
-				"printed there: --trust FP in the order of -f, or [peer %s] trust =",
-				c->peers[i].name, c->peers[i].name);
-		for (j = 0; j < i; j++)
-			if (fingerprint_equal(&c->peers[i].trust, &c->peers[j].trust))
-				return err_set(e, EEXIST,
-					       "far ends %s and %s have the same fingerprint",
-					       c->peers[j].name, c->peers[i].name);
-	}
-	ret = validate_acceleration(c, e);
-	if (ret)
-		return ret;
-	if (c->congestion) {
-		ret = sock_check_congestion(c->congestion, e);
-		if (ret)
-			return err_wrap(e, ret, "--congestion");
-	}
-	return ctl_check_name(c->name, e);
 }
 
 /* Gives the fingerprints of --trust to the far ends in order, and makes peers of those that are
@@ -737,7 +689,7 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e)
 	inherit_by_peers(c);
 	if (!c->name)
 		c->name = c->interface ? c->interface : "";
-	return validate(c, e);
+	return conf_check(c, e);
 }
 
 /* Frees what a configuration holds, not itself. */

@@ -86,6 +86,8 @@ struct conf_tag {
 	int oversize;	      /* enum conf_oversize */
 	bool accel;	      /* TCP is ended at both sites */
 	struct filter *accel_filter, *bypass_filter; /* of SYNs; NULL: all, none */
+	unsigned stripes;  /* accel: streams that a connection may have, 1…STRIPES_MAX */
+	bool stripes_auto; /* accel: as many of them as bring something */
 };
 
 struct conf {
@@ -132,6 +134,7 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e);
 const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag);
 extern const char *const conf_oversize_names[];
 bool conf_accelerates(const struct conf *c, uint32_t tag);
+int conf_check(const struct conf *c, struct err *e);
 void conf_release(struct conf *c);
 void conf_help(void);
 

@@ -497,8 +497,8 @@ def test_a_stranger_and_a_peer_that_talks_nonsense_harm_nobody(lab):
             "except (ssl.SSLError, OSError) as e: print('refused', e)\n")
     hello = "01000000 00000008 00000000 00000000 00010000 00000001"
     opening = ("02000000 00000040 00000001 00000001 00000001 0000 04 00 020000000b01 020000000a01"
-               "00000000000000000000ffff0a4d0002 00000000000000000000ffff0a4d0001 9c40 0050 05b4 0000 00100000").replace(" ", "")
-    nonsense = ["ff" * 64, hello + hello, opening, hello + "07000000 00000005 00000001 00000001 0102030405",
+               "00000000000000000000ffff0a4d0002 00000000000000000000ffff0a4d0001 9c40 0050 05b4 0100 00100000").replace(" ", "")
+    nonsense = ["ff" * 64, hello + hello, opening, hello + "07000000 0000000d 00000001 00000001 0000000000000000 0102030405",
                 hello + opening[:8] + "ffffffff" + opening[16:]]
     with connected(lab) as (one, other):
         out = lab.site("B").python(talk, lab.site("A").ip, "", hello)
@@ -526,7 +526,7 @@ def opening(tag, client_host, server_host, client_mac=None, server_mac=None):
     address = lambda host: bytes(10) + b"\xff\xff" + socket.inet_aton(host.ip)      # noqa: E731
     return record(2, struct.pack("!IHBB", tag, 0, 4, 0) + mac(client_mac or client_host.mac) +
                   mac(server_mac or server_host.mac) + address(client_host) + address(server_host) +
-                  struct.pack("!HHHHI", 40000, PORT, 1460, 0, 1 << 20), 1, 1)
+                  struct.pack("!HHHBxI", 40000, PORT, 1460, 1, 1 << 20), 1, 1)
 
 
 def answer_to(lab, letter, to, what):
@@ -592,6 +592,9 @@ def test_a_peer_may_open_only_what_it_is_granted_between_hosts_that_are_where_it
         listener.settimeout(TIMEOUT)
         assert answer_to(lab, "B", "A", opening(1, there, here))[0] == 3
         assert listener.accept()[1] == (there.ip, 40000)
+        # nor may it join what it has not opened
+        kind, payload = answer_to(lab, "B", "A", record(15, b"", 1, 1))
+        assert (kind, payload[0]) == (4, 9)
     assert a.status()["accel"]["frames"]["protocol_errors"] == 0
 
 

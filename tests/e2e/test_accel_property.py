@@ -34,17 +34,17 @@ LOSE = ("table inet lossy {{ chain i {{ type filter hook input priority 0; meta 
         " chain o {{ type filter hook output priority 0; meta l4proto tcp tcp flags & rst != rst numgen random mod {n} < 1 drop; }}; }}\n")
 
 
-@pytest.fixture(scope="module", params=["1", "3"], ids=["one-relay-thread", "three-relay-threads"])
+@pytest.fixture(scope="module", params=[("--relay-threads", "1"), ("--relay-threads", "3"), ("--stripes", "4", "--congestion", "cubic")],
+                ids=["one-relay-thread", "three-relay-threads", "stripes"])
 def site(request, make_module_lab):
-    args = ("--relay-threads", request.param)
     lab = make_module_lab(line=True)
     lab.shape("--delay", "3ms", "--loss", "0.2%", "--rate", "1gbit")
-    tunnels = dict(zip("AB", start(lab, *args)))
+    tunnels = dict(zip("AB", start(lab, *request.param)))
     for host, other in zip(lab.all_hosts, reversed(lab.all_hosts)):
         host.run("nft -f -", input=LOSE.format(n=150))
         for address in (other.ip, other.ip6):   # no connection fails because ARP was lost three times
             host.run(["ip", "neigh", "replace", address, "lladdr", other.mac, "dev", "eth0"])
-    return lab, tunnels, args
+    return lab, tunnels, request.param
 
 
 class Part:
@@ -244,17 +244,19 @@ def idle(tunnels):
 
 
 def rounds(site, first, count):
-    lab, tunnels, _ = site
+    lab, tunnels, options = site
     before = sum(connections(tunnel).get("opened", 0) for tunnel in tunnels.values())
     for number in range(first, first + count):
         play(lab, range(number * ROUND, (number + 1) * ROUND))
         idle(tunnels)
     opened = sum(connections(tunnel).get("opened", 0) for tunnel in tunnels.values()) - before
     assert opened >= count * ROUND * 0.95, "hardly anything was accelerated"
+    stripes = tunnels["A"].status()["accel"]["stripes"]
+    assert stripes["lost"] == 0 and (stripes["joined"] > count) == bool(options)
 
 
 def killed_rounds(site, first, count):
-    lab, tunnels, args = site
+    lab, tunnels, options = site
     reset = 0
     for number in range(first, first + count):
         dice = random.Random(~number)
@@ -264,7 +266,7 @@ def killed_rounds(site, first, count):
             time.sleep(dice.random() ** 2 * 2)      # most are under way early
             tunnels[letter].kill()
             time.sleep(dice.random())
-            tunnels[letter] = begin(lab, letter, *args, up=False)
+            tunnels[letter] = begin(lab, letter, *options, up=False)
 
         pairs = play(lab, range(number * ROUND, (number + 1) * ROUND), kill)
         ready(lab, *tunnels.values())

@@ -16,6 +16,7 @@ static void read_record(const struct record *r, const uint8_t *payload)
 	struct open_record open;
 	struct opened_record opened;
 	struct refused_record refused;
+	struct credit_record credit;
 	struct tuple t;
 	uint32_t at;
 
@@ -31,6 +32,12 @@ static void read_record(const struct record *r, const uint8_t *payload)
 		if (opened_parse(payload, &opened)) {
 			opened_store(back, &opened);
 			must(!memcmp(back, payload, OPENED_LEN));
+		}
+		break;
+	case RECORD_CREDIT:
+		if (credit_parse(payload, &credit)) {
+			credit_store(back, &credit);
+			must(!memcmp(back, payload, CREDIT_LEN));
 		}
 		break;
 	case RECORD_REFUSED:
@@ -70,7 +77,8 @@ static uint64_t take_apart(const uint8_t *data, size_t size, size_t step)
 		while ((ev = record_next(r, &p, &left)) != RECORD_MORE && ev != RECORD_BAD) {
 			if (ev == RECORD_PIECE)
 				for (i = 0; i < r->piece_len; i++)
-					digest = (digest ^ r->piece[i]) * 1099511628211u;
+					digest = (digest ^ r->piece[i] ^ (r->offset + i)) *
+						 1099511628211u;
 			else
 				read_record(&r->now, r->payload);
 			if (ev == RECORD_WHOLE)

@@ -353,25 +353,49 @@ def stream_seeds():
 
     def opened(version, hosts):
         return (struct.pack("!IHBB", 1, 0, version, 0) + b"\2\0\0\0\x0a\1" + b"\2\0\0\0\x0b\1" +
-                b"".join(hosts) + ports + struct.pack("!HHI", 1460, 0, 1 << 20))
+                b"".join(hosts) + ports + struct.pack("!HBBI", 1460, 4, 0, 1 << 20))
+
+    def data(what, offset=0):
+        return record(7, struct.pack("!Q", offset) + what)
 
     hello = record(1, struct.pack("!HBBI", 1, 0, 0, 7), 0, 0)
     tuples = [struct.pack("!IHBB", 1, 5, version, 0) + b"".join(hosts) + ports for version, hosts in ((4, v4), (6, v6))]
-    life = (record(7, b"hello world") + record(11, struct.pack("!I", 65536)) + record(8) + record(9) + record(12))
+    life = (data(b"hello world") + record(11, struct.pack("!QI", 11, 65536)) + record(8, struct.pack("!Q", 11)) + record(9) +
+            record(12))
     return {
         "hello": hello,
-        "whole-life": hello + record(2, opened(4, v4)) + record(3, struct.pack("!HHI", 1460, 0, 1 << 20)) + life,
+        "whole-life": hello + record(2, opened(4, v4)) + record(3, struct.pack("!HBBI", 1460, 1, 0, 1 << 20)) + life,
         "open-ipv6": record(2, opened(6, v6)),
         "refused": record(4, struct.pack("!BBBBI", 1, 3, 1, 0, 0) + v4[1]),
         "cancelled": record(5) + record(6),
         "reset": record(10, b"\0" * 4),
         "tuples": record(13, b"".join(tuples), 0, 0) + record(14, b"\1\0\0\0", 0, 0),
-        "data-long": record(7, bytes(65520)),
-        "data-too-long": record(7, bytes(65521)),
-        "padding": hello + record(19, bytes(100), 0, 0) + record(7, b"hello world"),
+        "data-long": data(bytes(65512)),
+        "data-too-long": data(bytes(65513)),
+        "stripes": (record(18, b"\4\0\0\0") + record(15, generation=2) + record(16, generation=2) + data(b"late", 1 << 40) +
+                     record(17, generation=2)),
+        "padding": hello + record(19, bytes(100), 0, 0) + data(b"hello world"),
         "padding-of-a-flow": hello + record(19, bytes(100)),
         "slot": b"\1\1" + b"\0" * 14 + tuples[0] + b"\0" * 4,
         "journal": b"LHFLOWS\n" + struct.pack("!III", 1, 64, 65536) + b"\0" * 44,
+    }
+
+
+def stripe_seeds():
+    """What happens to a flow with stripes, four bytes each: an action and a stripe, a length (2), and which kind of it."""
+    def steps(*what):
+        return bytes(range(8)) + b"".join(struct.pack("!BHB", action | stripe << 4, length, kind) for action, stripe, length, kind in what)
+
+    send, receive, lose, other = 0, 3, 6, 7
+    spread = [(send, stripe % 4, 1000 + 77 * stripe, 0) for stripe in range(40)]
+    fetch = [(receive, stripe % 4, 0, 0) for stripe in range(44)]
+    return {
+        "in-order": steps(*((action, 1, 30000, 0) for _ in range(20) for action in (send, receive))),
+        "spread": steps(*spread, *fetch, (other, 0, 0, 2)),
+        "lost": steps(*spread, *fetch[:9], (lose, 1, 0, 0), *((send, 2, 500, 0) for _ in range(30)), *fetch, *fetch),
+        "twice": steps(*spread, (receive, 1, 0, 0), (receive, 1, 0, 0), (lose, 0, 0, 0), (lose, 1, 0, 0), *spread, *fetch),
+        "long": steps(*((send, n % 8, 65535, 1) for n in range(40)), *fetch, (other, 0, 0, 2), *fetch),
+        "nonsense": steps((send, 0, 9, 0), *((other, 0, 9 + n, 16 * n + 4) for n in range(16)), (receive, 0, 0, 0)),
     }
 
 
@@ -464,6 +488,7 @@ CORPORA = {
     "decap": decap_seeds,
     "flow": flow_seeds,
     "stream": stream_seeds,
+    "stripes": stripe_seeds,
     "sealed": sealed_seeds,
     "fragment": fragment_seeds,
     "control": control_seeds,

@@ -145,6 +145,8 @@ static void what_is_not_given_has_its_default(void **state)
 	assert_int_equal(c.tag_defaults.storm_limit, 10000);
 	assert_int_equal(c.tag_defaults.max_macs, 4096);
 	assert_int_equal(c.tag_defaults.oversize, CONF_OVERSIZE_FRAGMENT);
+	assert_int_equal(c.tag_defaults.stripes, 1);
+	assert_false(c.tag_defaults.stripes_auto);
 	assert_int_equal(c.tos, CONF_TOS_COPY);
 	assert_int_equal(c.mtu_raise_ns, 600000000000);
 	assert_int_equal(c.mac_age_ns, 300000000000);
@@ -203,7 +205,8 @@ static void the_rest_of_the_options_are_read(void **state)
 {
 	assert_loads(LEAST " -v --check --name kyoto --site Kyoto --identity /etc/k --mac-age 10m "
 			   "--storm-limit 0 --max-macs 7 --without vnet-hdr,merge --oversize hint "
-			   "--tos off --mtu-raise 5m");
+			   "--tos off --mtu-raise 5m --stripes 4");
+	assert_int_equal(c.tag_defaults.stripes, 4);
 	assert_int_equal(c.tag_defaults.oversize, CONF_OVERSIZE_HINT);
 	assert_int_equal(c.tos, CONF_TOS_OFF);
 	assert_int_equal(c.mtu_raise_ns, 300000000000);
@@ -238,10 +241,10 @@ static const char file[] =
 	"[tag 7]\nmtu = 1300\n\n"
 	"[tunnel]\ninterface = eth0\nouter = capsulator\nmtu = 1400\nwscale = 7\n"
 	"storm_limit = 500\nmax_macs = 50\nmac_age = 60s\nname = kyoto\n"
-	"site = Kyoto\nwithout = merge\noversize = drop\ntos = off\nmtu_raise = 10s\n\n"
+	"site = Kyoto\nwithout = merge\noversize = drop\ntos = off\nmtu_raise = 10s\nstripes = auto\n\n"
 	"[peer tokyo]\naddress = 192.0.2.1\n[peer osaka]\naddress = 192.0.2.2\n"
 	"[port eth1]\ntag = 1\n[port tap0]\nkind = tap\ntag = 7\nmtu = 9000\n\n"
-	"[tag 1]\nwscale = off\nstorm_limit = 0\nmax_macs = 1\noversize = fragment\n";
+	"[tag 1]\nwscale = off\nstorm_limit = 0\nmax_macs = 1\noversize = fragment\nstripes = 3\n";
 
 static void a_file_says_what_the_command_line_can(void **state)
 {
@@ -307,7 +310,11 @@ static void a_tag_inherits_from_the_tunnel_wherever_that_stands(void **state)
 	assert_int_equal(t->storm_limit, 500);
 	assert_int_equal(t->max_macs, 50);
 	assert_int_equal(t->oversize, CONF_OVERSIZE_DROP);
+	assert_int_equal(t->stripes, 8);
+	assert_true(t->stripes_auto);
 	t = conf_tag(&c, 1);
+	assert_int_equal(t->stripes, 3);
+	assert_false(t->stripes_auto);
 	assert_int_equal(t->oversize, CONF_OVERSIZE_FRAGMENT);
 	assert_int_equal(t->mtu, 1400);
 	assert_int_equal(t->wscale, WSCALE_OFF);
@@ -518,6 +525,10 @@ static void other_bad_input_is_refused_by_name(void **state)
 		       "--storm-limit: '1000000001' is outside 0…");
 	assert_refuses(LEAST " --oversize split",
 		       "--oversize: 'split' is not one of: fragment, hint, drop");
+	assert_refuses(LEAST " --stripes 9",
+		       "--stripes: '9' is neither a number from 1 to 8 nor auto");
+	assert_refuses(LEAST " --stripes 0", "neither a number from 1 to 8 nor auto");
+	assert_refuses(LEAST " --stripes many", "neither a number from 1 to 8 nor auto");
 	assert_refuses(LEAST " --tos zero", "--tos: 'zero' is not one of: copy, off");
 	assert_refuses(LEAST " --mtu-raise 100ms", "--mtu-raise: '100ms' is outside 1s…24h");
 	assert_refuses(LEAST " --max-macs 0", "--max-macs: '0' is outside 1…1000000");

@@ -29,9 +29,10 @@ static void a_window_stays_within_what_the_protocol_allows(void **state)
 
 static void what_waits_unsent_is_the_slack_at_the_rate(void **state)
 {
-	assert_int_equal(credit_unsent(0), CREDIT_UNSENT_MIN);
-	assert_int_equal(credit_unsent(CREDIT_FIRST_RATE), 1250000);
-	assert_int_equal(credit_unsent(UINT64_MAX), CREDIT_UNSENT_MAX);
+	assert_int_equal(credit_unsent(0, CREDIT_UNSENT_MIN), CREDIT_UNSENT_MIN);
+	assert_int_equal(credit_unsent(0, CREDIT_UNSENT_STRIPE), CREDIT_UNSENT_STRIPE);
+	assert_int_equal(credit_unsent(CREDIT_FIRST_RATE, CREDIT_UNSENT_MIN), 1250000);
+	assert_int_equal(credit_unsent(UINT64_MAX, CREDIT_UNSENT_MIN), CREDIT_UNSENT_MAX);
 }
 
 static void nothing_is_measured_before_a_round_trip_is_over(void **state)

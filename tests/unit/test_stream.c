@@ -173,7 +173,7 @@ static void an_idle_stream_retires_after_an_hour(void **state)
 	stream_tick(s, s->born_ns + STREAM_AGE_NS + 1);
 	assert_int_equal(s->state, STREAM_CLOSING);
 	assert_int_equal(f->shards[0].pools[0].idle, 0);
-	assert_null(stream_take(f->shards, 0));
+	assert_null(stream_take(f->shards, 0, 0));
 	assert_int_equal(told(f->peer[0]), 0);
 	/* The peer closes, too: it is gone, and another one was asked for. */
 	SSL_shutdown(f->peer[0]);
@@ -201,7 +201,7 @@ static void a_stream_retires_only_behind_its_flow(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 1);
 
-	assert_ptr_equal(stream_take(f->shards, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
 	stream_tick(s, s->born_ns + 10 * STREAM_AGE_NS);
 	assert_int_equal(s->state, STREAM_BUSY);
 	s->born_ns = clock_ns() - STREAM_AGE_NS - 1;
@@ -213,17 +213,18 @@ static void a_stream_retires_only_behind_its_flow(void **state)
 static void the_stream_that_has_served_most_serves_next(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *one = new_streams(f, 2), *other = one->next, *s = stream_take(f->shards, 0);
+	struct stream *one = new_streams(f, 2), *other = one->next,
+		      *s = stream_take(f->shards, 0, 0);
 	uint32_t flow = s->flow;
 
 	assert_true(s == one || s == other);
 	assert_int_equal(s->generation, 1);
 	stream_free_for_next(s);
-	assert_ptr_equal(stream_take(f->shards, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
 	assert_int_equal(s->generation, 2);
 	assert_int_equal(s->flow, flow + 1);
-	assert_ptr_equal(stream_take(f->shards, 0), s == one ? other : one);
-	assert_null(stream_take(f->shards, 0));
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s == one ? other : one);
+	assert_null(stream_take(f->shards, 0, 0));
 }
 
 static void last_words_arrive_before_the_end(void **state)
@@ -233,13 +234,13 @@ static void last_words_arrive_before_the_end(void **state)
 	struct stream *s = new_streams(f, 1);
 
 	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
-	stream_take(f->shards, 0);
+	stream_take(f->shards, 0, 0);
 	stream_send(s, RECORD_RESET, zeros, sizeof(zeros));
 	stream_close_soon(s);
 	stream_send(s, RECORD_FIN, NULL, 0); /* too late: it is not said */
 	assert_int_equal(told(f->peer[0]), RECORD_RESET);
 	assert_int_equal(told(f->peer[0]), 0);
-	assert_null(stream_take(f->shards, 0));
+	assert_null(stream_take(f->shards, 0, 0));
 }
 
 static void a_record_before_hello_breaks_the_stream(void **state)
@@ -283,7 +284,7 @@ static void padding_means_nothing(void **state)
 	assert_int_equal(s->instance, 7);
 	assert_int_equal(s->state, STREAM_IDLE);
 	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
-	assert_ptr_equal(stream_take(f->shards, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
 }
 
 static void padding_within_a_flow_is_none_of_its_bytes(void **state)
@@ -292,7 +293,7 @@ static void padding_within_a_flow_is_none_of_its_bytes(void **state)
 	struct fixture *f = *state;
 	struct stream *s = new_streams(f, 1);
 
-	stream_take(f->shards, 0);
+	stream_take(f->shards, 0, 0);
 	assert_true(stands(f, s, &pad));
 	assert_int_equal(s->state, STREAM_BUSY);
 }
@@ -318,11 +319,11 @@ static void a_stream_that_is_preferred_serves_next(void **state)
 	stream_prefer(s);
 	assert_int_equal(f->shards[0].pools[0].idle, 3);
 	s->padding = true;
-	assert_ptr_equal(stream_take(f->shards, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
 	assert_false(s->padding);
-	stream_take(f->shards, 0);
-	stream_take(f->shards, 0);
-	assert_null(stream_take(f->shards, 0));
+	stream_take(f->shards, 0, 0);
+	stream_take(f->shards, 0, 0);
+	assert_null(stream_take(f->shards, 0, 0));
 }
 
 static void a_stream_that_moves_serves_the_other_threads_flows(void **state)
@@ -342,12 +343,12 @@ static void a_stream_that_moves_serves_the_other_threads_flows(void **state)
 	assert_ptr_equal(run(&f->shards[1]), s);
 	assert_int_equal(f->shards[1].pools[0].idle, 1);
 	assert_int_equal(f->a.n_streams, 2);
-	assert_ptr_equal(stream_take(f->shards, 0), stays);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), stays);
 	assert_int_equal(f->shards[0].pools[0].idle, 0);
-	assert_ptr_equal(stream_take(&f->shards[1], 0), s);
-	stream_send(s, RECORD_FIN, NULL, 0);
+	assert_ptr_equal(stream_take(&f->shards[1], 0, 0), s);
+	stream_send(s, RECORD_DELIVERED, NULL, 0);
 	assert_true(stream_flush(s));
-	assert_int_equal(told(f->peer[1]), RECORD_FIN);
+	assert_int_equal(told(f->peer[1]), RECORD_DELIVERED);
 }
 
 static void a_stream_with_a_flow_does_not_move(void **state)
@@ -357,7 +358,7 @@ static void a_stream_with_a_flow_does_not_move(void **state)
 	struct relay r = {0};
 
 	f->a.n_shards = 2;
-	assert_ptr_equal(stream_take(f->shards, 0), s);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
 	s->relay = &r;
 	stream_move(s, &f->shards[1]);
 	stream_send_off(f->shards);
@@ -403,6 +404,7 @@ static size_t opening(uint8_t *at)
 				.client_mac = {2, 0, 0, 0, 0, 1},
 				.server_mac = {2, 0, 0, 0, 0, 2},
 				.mss = 1460,
+				.stripes = 1,
 				.credit = CREDIT_MIN};
 	uint8_t hello[HELLO_LEN] = {0}, open[OPEN_LEN];
 	size_t len;
