@@ -254,7 +254,7 @@ struct accel {
 	_Atomic uint64_t share[ACCEL_PEERS_MAX];   /* of a peer's rate, bytes a second, for its
 						      streams; 0: not divided yet */
 	_Atomic bool stopping;
-	BIO_METHOD *outbox;
+	BIO_METHOD *inbox, *outbox;
 };
 
 /* Something to be done by every relay thread. */

@@ -23,6 +23,7 @@
  */
 #include "accel/internal.h"
 
+#include "accel/inbox.h"
 #include "accel/outbox.h"
 #include "lib/log.h"
 #include "lib/sock.h"
@@ -36,7 +37,8 @@
 #include <unistd.h>
 
 #define STREAM_BUFFER CREDIT_MAX /* more than credit allows is never on the way */
-#define OUT_SMALL     4096	 /* bytes that wait for what is said after them in the same turn */
+#define ENDS	      (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+#define OUT_SMALL     4096 /* bytes that wait for what is said after them in the same turn */
 #define RTT_FRESH_NS  (40 * NS_PER_MS)
 
 /* TCP itself gives up after so many outages: where the sealed transport passes and TCP does not. */
@@ -538,6 +540,7 @@ static void ready(void *ctx, uint32_t events)
 		pump_out(s->relay);
 	else if (events & EPOLLOUT && s->padding)
 		warm_go(s);
+	inbox_fills(SSL_get_rbio(s->ssl), events & ENDS);
 	stream_read(s);
 	rcu_read_unlock();
 }
@@ -638,9 +641,9 @@ static void take_over(void *arg)
 	struct accel *a = sh->a;
 	struct stream *s = calloc(1, sizeof(*s));
 	uint8_t hello[HELLO_LEN] = {0};
-	BIO *box = outbox_new(a->outbox, h->fd, &sh->chunks);
+	BIO *in = inbox_new(a->inbox, h->fd), *out = outbox_new(a->outbox, h->fd, &sh->chunks);
 
-	if (!s || !box || a->stopping || !may_have(a, h->peer))
+	if (!s || !in || !out || a->stopping || !may_have(a, h->peer))
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .shard = sh,
@@ -655,7 +658,8 @@ static void take_over(void *arg)
 	if (loop_add(sh->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto fail;
 	watch_silence(a, h->fd);
-	SSL_set0_wbio(s->ssl, box);
+	SSL_set0_rbio(s->ssl, in);
+	SSL_set0_wbio(s->ssl, out);
 	SSL_set_read_ahead(s->ssl, 1);
 	SSL_free_buffers(s->ssl); /* or they stay as short as the handshake needed them */
 	SSL_set_default_read_buffer_len(s->ssl, STREAM_READ_AHEAD);
@@ -676,7 +680,8 @@ fail:
 		sh->pools[h->peer].coming--;
 	stream_count(sh, h->peer, -1);
 	free(s);
-	BIO_free(box);
+	BIO_free(in);
+	BIO_free(out);
 	SSL_free(h->ssl);
 	close(h->fd);
 	free(h);

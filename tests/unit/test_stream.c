@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* test_stream.c - streams to peers: which one serves, how long, and how one ends */
+#include "accel/inbox.h"
 #include "accel/internal.h"
 #include "accel/outbox.h"
 
@@ -64,6 +65,7 @@ static int set_up(void **state)
 	f->a.budget.limit = 1 << 30;
 	f->a.limits = (struct limits){64, 64};
 	flow_table_init(&f->a.flows);
+	f->a.inbox = inbox_method();
 	f->a.outbox = outbox_method();
 	/* What is tested lies above TLS: no certificates. */
 	f->ctx = SSL_CTX_new(TLS_method());
@@ -91,6 +93,7 @@ static int tear_down(void **state)
 	}
 	flow_table_release(&f->a.flows);
 	SSL_CTX_free(f->ctx);
+	BIO_meth_free(f->a.inbox);
 	BIO_meth_free(f->a.outbox);
 	free(f);
 	return 0;
