@@ -4,8 +4,9 @@
  * A stream is read until there is no more, and OpenSSL only knows that there is
  * none when a read has failed: for a short record, half of all reads. A socket
  * that gives less than was asked for is empty, and one that is watched for edges
- * tells when it is not any more: inbox_fills(). Where the peer has ended, the end
- * stands behind the last bytes, and is read, too.
+ * tells when it is not any more: inbox_fills(). One that gave much has got more
+ * meanwhile. Where the peer has ended, the end stands behind the last bytes, and is
+ * read, too.
  */
 #include "accel/inbox.h"
 
@@ -32,7 +33,7 @@ static int box_read(BIO *b, char *data, int len)
 		do
 			n = recv(in->fd, data, (size_t)len, MSG_DONTWAIT);
 		while (n < 0 && errno == EINTR);
-		in->empty = n < len && !in->ends;
+		in->empty = n < len && n < MANY_BYTES && !in->ends;
 		in->ended = n == 0;
 	} else {
 		errno = EAGAIN;

@@ -6,6 +6,9 @@
 #include <openssl/bio.h>
 #include <stdbool.h>
 
+/* Who has sent so many bytes at once has sent more meanwhile. */
+#define MANY_BYTES 16384
+
 BIO_METHOD *inbox_method(void);
 BIO *inbox_new(const BIO_METHOD *method, int fd);
 void inbox_fills(BIO *b, bool ends);

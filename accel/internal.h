@@ -119,6 +119,7 @@ struct stream {
 	bool heard;	  /* its HELLO has come, or is not awaited */
 	bool pending;	  /* on the list of those whose turn was cut short */
 	bool said;	  /* on the list of those on which something was said in this turn */
+	bool lazy;	  /* on that of those on which something was said that nobody waits for */
 	bool retired;	  /* not for another flow */
 	bool sent_last;	  /* while closing: everything was written, shut down */
 	bool dead;	  /* to be freed at the end of the turn */
@@ -150,7 +151,7 @@ struct stream {
 	bool grown;		    /* …has been */
 	uint64_t padded;	    /* bytes of padding it was sent */
 	uint32_t retransmits;	    /* there were before */
-	struct stream *prev, *next, *next_pending, *next_said;
+	struct stream *prev, *next, *next_pending, *next_said, *next_lazy;
 	struct stream *next_dead, *next_leaving;
 	struct stream *warmer, *colder; /* among a pool's idle ones */
 };
@@ -207,7 +208,9 @@ struct shard {
 	struct pool pools[ACCEL_PEERS_MAX];
 	struct relay *pending_relays;
 	struct stream *pending_streams;
-	struct stream *said;	    /* streams on which something was said in this turn */
+	struct stream *said; /* streams on which something was said in this turn */
+	struct stream *lazy; /* …that nobody waits for */
+	struct loop_timer lazy_timer;
 	struct stream *leaving;	    /* streams that go to others at the end of the turn */
 	struct relay *ended_relays; /* to be freed at the end of the turn */
 	struct stream *dead_streams;
@@ -357,7 +360,7 @@ void memory_tick(struct accel *a, uint64_t now);
 void pump_attach(struct relay *r, int fd);
 void pump_socket_ready(void *ctx, uint32_t events);
 void pump_out(struct relay *r);
-bool pump_in(struct relay *r, const uint8_t *bytes, size_t len);
+bool pump_in(struct relay *r, const uint8_t *bytes, size_t len, bool last);
 void pump_flush(struct relay *r);
 void pump_release(struct relay *r, bool abort);
 void pump_check_acked(struct relay *r);
@@ -366,6 +369,8 @@ void pump_open_window(struct relay *r);
 
 /* stream.c */
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
+void stream_send_lazily(struct stream *s, enum record_type type);
+void stream_send_lazy(struct shard *sh);
 uint8_t *stream_room(struct stream *s);
 void stream_said(struct stream *s, uint32_t len);
 bool stream_takes_more(struct stream *s);

@@ -23,10 +23,11 @@
  * has to send when the host has acknowledged all.
  *
  * Sockets are watched for edges, so nothing is told to epoll while data flow.
- * One that gave less than was asked for is empty: more makes an edge. But at
- * urgent data reading stops, whatever is behind it, so then it is read until
- * it says that it is empty.
+ * One that gave less than was asked for is empty: more makes an edge. A bulk
+ * flow's has got more meanwhile, and is read on. At urgent data reading stops,
+ * whatever is behind it, so then it is read until it says that it is empty.
  */
+#include "accel/inbox.h"
 #include "accel/internal.h"
 
 #include "lib/log.h"
@@ -115,7 +116,7 @@ static void pump_once(struct relay *r)
 	if (!at)
 		return;
 	n = recv(r->io.fd, at + RECORD_HDR_LEN, want, MSG_DONTWAIT);
-	r->readable = n == (ssize_t)want || (n > 0 && r->urgent);
+	r->readable = n == (ssize_t)want || n >= MANY_BYTES || (n > 0 && r->urgent);
 	if (n <= 0) {
 		stream_said(s, 0);
 		/* 0: the stack has got the FIN that we released. */
@@ -223,10 +224,11 @@ static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* Writes to the host. Returns how much it took, -1: the connection is lost. */
-static ssize_t write_host(struct relay *r, const uint8_t *bytes, size_t len)
+/* Writes to the host. @last: FIN follows at once, and may go with it. Returns how much it took, -1:
+ * the connection is lost. */
+static ssize_t write_host(struct relay *r, const uint8_t *bytes, size_t len, bool last)
 {
-	ssize_t n = send(r->io.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = send(r->io.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL | (last ? MSG_MORE : 0));
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
@@ -241,7 +243,7 @@ void pump_flush(struct relay *r)
 	ssize_t n;
 
 	while (attached(r) && (c = r->queue)) {
-		n = write_host(r, c->bytes + c->pos, c->len - c->pos);
+		n = write_host(r, c->bytes + c->pos, c->len - c->pos, r->life.peer_fin && !c->next);
 		if (n < 0) {
 			relay_event(r, LIFE_EV_host_reset);
 			return;
@@ -265,9 +267,10 @@ void pump_flush(struct relay *r)
 
 /*
  * Takes bytes from the peer for the host.
+ * @last: they have come together with the peer's FIN, which is told of next
  * Returns false if the peer has sent more than it may, or memory is short.
  */
-bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
+bool pump_in(struct relay *r, const uint8_t *bytes, size_t len, bool last)
 {
 	ssize_t n = 0;
 
@@ -279,7 +282,7 @@ bool pump_in(struct relay *r, const uint8_t *bytes, size_t len)
 	r->shard->moved += len;
 	counter_add(&r->shard->bytes_in, len);
 	if (!r->queue && attached(r)) {
-		n = write_host(r, bytes, len);
+		n = write_host(r, bytes, len, last);
 		if (n < 0) {
 			relay_event(r, LIFE_EV_host_reset);
 			return true;
