@@ -371,6 +371,7 @@ void pump_open_window(struct relay *r);
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
 void stream_send_lazily(struct stream *s, enum record_type type);
 void stream_send_lazy(struct shard *sh);
+void stream_flush_said(struct shard *sh);
 uint8_t *stream_room(struct stream *s);
 void stream_said(struct stream *s, uint32_t len);
 bool stream_takes_more(struct stream *s);

@@ -148,6 +148,19 @@ void stream_send(struct stream *s, enum record_type type, const void *payload, u
 		is_said(s);
 }
 
+/* Writes what was said in this turn. */
+void stream_flush_said(struct shard *sh)
+{
+	struct stream *s;
+
+	while ((s = sh->said)) {
+		sh->said = s->next_said;
+		s->said = false;
+		if (!s->dead)
+			stream_flush(s);
+	}
+}
+
 /* Writes what nobody waits for. */
 void stream_send_lazy(struct shard *sh)
 {
