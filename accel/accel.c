@@ -20,6 +20,7 @@
  */
 #include "accel/internal.h"
 
+#include "accel/inbox.h"
 #include "accel/outbox.h"
 #include "lib/log.h"
 
@@ -258,10 +259,11 @@ struct accel *accel_new(const struct accel_conf *conf, const struct accel_host *
 	a->shards = calloc(n, sizeof(*a->shards));
 	a->n_shards = a->shards ? n : 0;
 	pthread_mutex_init(&a->memory_lock, NULL);
+	a->inbox = inbox_method();
 	a->outbox = outbox_method();
 	sem_init(&a->go, 0, 0);
 	sem_init(&a->others_go, 0, 0);
-	if (!a->shards || !a->outbox) {
+	if (!a->shards || !a->inbox || !a->outbox) {
 		err_set(e, ENOMEM, "out of memory");
 		goto fail;
 	}
@@ -358,6 +360,7 @@ void accel_free(struct accel *a)
 	for (i = 0; i < n; i++)
 		shard_release(&a->shards[i]);
 	free(a->shards);
+	BIO_meth_free(a->inbox);
 	BIO_meth_free(a->outbox);
 	free(a);
 }

@@ -130,6 +130,7 @@ struct stream {
 	bool joining;	  /* JOIN was said, the answer has not come */
 	bool said_last;	  /* nothing more of the flow is said on it: DONE or LEAVE was */
 	bool heard_last;  /* …by the peer */
+	bool lazy;	  /* on that of those on which something was said that nobody waits for */
 	bool retired;	  /* not for another flow */
 	bool sent_last;	  /* while closing: everything was written, shut down */
 	bool dead;	  /* to be freed at the end of the turn */
@@ -168,7 +169,7 @@ struct stream {
 	bool grown;		    /* …has been */
 	uint64_t padded;	    /* bytes of padding it was sent */
 	uint32_t retransmits;	    /* there were before */
-	struct stream *prev, *next, *next_pending, *next_said;
+	struct stream *prev, *next, *next_pending, *next_said, *next_lazy;
 	struct stream *next_dead, *next_leaving;
 	struct stream *warmer, *colder; /* among a pool's idle ones */
 };
@@ -226,7 +227,9 @@ struct shard {
 	struct pool pools[ACCEL_PEERS_MAX];
 	struct relay *pending_relays;
 	struct stream *pending_streams;
-	struct stream *said;	    /* streams on which something was said in this turn */
+	struct stream *said; /* streams on which something was said in this turn */
+	struct stream *lazy; /* …that nobody waits for */
+	struct loop_timer lazy_timer;
 	struct stream *leaving;	    /* streams that go to others at the end of the turn */
 	struct relay *ended_relays; /* to be freed at the end of the turn */
 	struct stream *dead_streams;
@@ -273,7 +276,7 @@ struct accel {
 	_Atomic uint64_t share[ACCEL_PEERS_MAX];   /* of a peer's rate, bytes a second, for its
 						      streams; 0: not divided yet */
 	_Atomic bool stopping;
-	BIO_METHOD *outbox;
+	BIO_METHOD *inbox, *outbox;
 };
 
 /* Something to be done by every relay thread. */
@@ -381,8 +384,8 @@ void pump_attach(struct relay *r, int fd);
 void pump_socket_ready(void *ctx, uint32_t events);
 void pump_out(struct relay *r);
 void pump_later(struct relay *r);
-bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len);
-bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len);
+bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len, bool last);
+bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len, bool last);
 void pump_flush(struct relay *r);
 void pump_release(struct relay *r, bool abort);
 void pump_check_acked(struct relay *r);
@@ -391,6 +394,9 @@ void pump_open_window(struct relay *r);
 
 /* stream.c */
 void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len);
+void stream_send_lazily(struct stream *s, enum record_type type);
+void stream_send_lazy(struct shard *sh);
+void stream_flush_said(struct shard *sh);
 uint8_t *stream_room(struct stream *s);
 void stream_said(struct stream *s, uint32_t len);
 bool stream_takes_more(struct stream *s);

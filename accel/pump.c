@@ -24,10 +24,11 @@
  * has to send when the host has acknowledged all.
  *
  * Sockets are watched for edges, so nothing is told to epoll while data flow.
- * One that gave less than was asked for is empty: more makes an edge. But at
- * urgent data reading stops, whatever is behind it, so then it is read until
- * it says that it is empty.
+ * One that gave less than was asked for is empty: more makes an edge. A bulk
+ * flow's has got more meanwhile, and is read on. At urgent data reading stops,
+ * whatever is behind it, so then it is read until it says that it is empty.
  */
+#include "accel/inbox.h"
 #include "accel/internal.h"
 
 #include "lib/log.h"
@@ -140,7 +141,7 @@ static void pump_once(struct relay *r, struct stream *s, size_t want)
 	if (want > piece(r, s))
 		want = piece(r, s);
 	n = recv(r->io.fd, at + DATA_AT, want, MSG_DONTWAIT);
-	r->readable = n == (ssize_t)want || (n > 0 && r->urgent);
+	r->readable = n == (ssize_t)want || n >= MANY_BYTES || (n > 0 && r->urgent);
 	if (n <= 0) {
 		stream_said(s, 0);
 		/* 0: the stack has got the FIN that we released. */
@@ -285,10 +286,11 @@ static bool enqueue(struct relay *r, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* Writes to the host. Returns how much it took, -1: the connection is lost. */
-static ssize_t write_host(struct relay *r, const uint8_t *bytes, size_t len)
+/* Writes to the host. @last: FIN follows at once, and may go with it. Returns how much it took, -1:
+ * the connection is lost. */
+static ssize_t write_host(struct relay *r, const uint8_t *bytes, size_t len, bool last)
 {
-	ssize_t n = send(r->io.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n = send(r->io.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL | (last ? MSG_MORE : 0));
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
@@ -303,7 +305,7 @@ void pump_flush(struct relay *r)
 	ssize_t n;
 
 	while (attached(r) && (c = r->queue)) {
-		n = write_host(r, c->bytes + c->pos, c->len - c->pos);
+		n = write_host(r, c->bytes + c->pos, c->len - c->pos, r->life.peer_fin && !c->next);
 		if (n < 0) {
 			relay_event(r, LIFE_EV_host_reset);
 			return;
@@ -328,9 +330,10 @@ void pump_flush(struct relay *r)
 /*
  * Takes bytes from the peer.
  * @offset: of the first one in the flow
+ * @last: they have come together with the peer's FIN, which is told of next
  * Returns false if the peer has sent what it may not, or memory is short.
  */
-bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len)
+bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len, bool last)
 {
 	uint64_t limit = r->told + r->window;
 
@@ -339,11 +342,12 @@ bool pump_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len)
 		return false;
 	if (r->striped)
 		return stripes_in(r, offset, bytes, len);
-	return !r->life.peer_fin && offset == r->received && pump_pass(r, bytes, len);
+	return !r->life.peer_fin && offset == r->received && pump_pass(r, bytes, len, last);
 }
 
-/* Passes bytes, which are the next in order, on to the host. Returns false if memory is short. */
-bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len)
+/* Passes bytes, which are the next in order, on to the host. @last: FIN follows at once. Returns
+ * false if memory is short. */
+bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len, bool last)
 {
 	ssize_t n = 0;
 
@@ -351,7 +355,7 @@ bool pump_pass(struct relay *r, const uint8_t *bytes, size_t len)
 	r->shard->moved += len;
 	counter_add(&r->shard->bytes_in, len);
 	if (!r->queue && attached(r)) {
-		n = write_host(r, bytes, len);
+		n = write_host(r, bytes, len, last);
 		if (n < 0) {
 			relay_event(r, LIFE_EV_host_reset);
 			return true;

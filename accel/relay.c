@@ -167,7 +167,10 @@ static void speak(struct relay *r, unsigned actions)
 		stripes_say(r, RECORD_FIN, end, sizeof(end));
 	if (actions & LIFE_SEND_DELIVERED)
 		stripes_say(r, RECORD_DELIVERED, NULL, 0);
-	if (actions & LIFE_SEND_DONE)
+	/* It frees what the far side has, which nobody waits for. */
+	if (actions & LIFE_SEND_DONE && r->life.role == LIFE_NEAR && !r->striped)
+		stream_send_lazily(s, RECORD_DONE);
+	else if (actions & LIFE_SEND_DONE)
 		stripes_say(r, RECORD_DONE, NULL, 0);
 	if (actions & LIFE_SEND_RESET)
 		stripes_say(r, RECORD_RESET, nothing, sizeof(nothing));
@@ -539,8 +542,11 @@ void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p
 		a->host.send(a->host.ctx, tag, f);
 		return;
 	}
-	if (fl)
+	/* The same tuple again, on whatever stream: the far side must have ended the last one. */
+	if (fl) {
 		memory_forget(a, fl);
+		stream_send_lazy(sh);
+	}
 	if (atomic_load(&a->flows.count) >= ENTRIES_MAX) {
 		accel_count_bypass(a, ACCEL_REASON_limit);
 		a->host.send(a->host.ctx, tag, f);

@@ -55,18 +55,6 @@ static void read_pending(struct shard *sh)
 	}
 }
 
-static void flush_said(struct shard *sh)
-{
-	struct stream *s;
-
-	while ((s = sh->said)) {
-		sh->said = s->next_said;
-		s->said = false;
-		if (!s->dead)
-			stream_flush(s);
-	}
-}
-
 /* Turns that were cut short go on, what was said is written, and what has ended is freed. Returns
  * whether there is more to do. */
 static bool end_turn(void *ctx)
@@ -77,7 +65,7 @@ static bool end_turn(void *ctx)
 		rcu_read_lock();
 		pump_pending(sh);
 		read_pending(sh);
-		flush_said(sh);
+		stream_flush_said(sh);
 		rcu_read_unlock();
 	}
 	stream_send_off(sh);

@@ -23,6 +23,7 @@
  */
 #include "accel/internal.h"
 
+#include "accel/inbox.h"
 #include "accel/outbox.h"
 #include "lib/log.h"
 #include "lib/sock.h"
@@ -36,7 +37,7 @@
 #include <unistd.h>
 
 #define STREAM_BUFFER CREDIT_MAX /* more than credit allows is never on the way */
-#define OUT_SMALL     4096	 /* bytes that wait for what is said after them in the same turn */
+#define ENDS	      (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 #define RTT_FRESH_NS  (40 * NS_PER_MS)
 
 /* TCP itself gives up after so many outages: where the sealed transport passes and TCP does not. */
@@ -134,6 +135,14 @@ void stream_enter(struct stream *s)
 
 static void unlink_from(struct stream *s)
 {
+	struct stream **at;
+
+	for (at = &s->shard->lazy; s->lazy && *at; at = &(*at)->next_lazy)
+		if (*at == s) {
+			*at = s->next_lazy;
+			break;
+		}
+	s->lazy = false;
 	if (s->prev)
 		s->prev->next = s->next;
 	else
@@ -228,132 +237,6 @@ void stream_close_soon(struct stream *s)
 	stream_flush(s);
 }
 
-/* ---- writing ---- */
-
-/* Whether all that was said has gone to the kernel. */
-bool stream_is_flushed(const struct stream *s)
-{
-	return !s->out && !BIO_wpending(SSL_get_wbio(s->ssl));
-}
-
-/* Seals what waits. Returns 1: done; 0: not all of it now; -1: the stream must break. */
-static int seal(struct stream *s)
-{
-	struct chunk *c = s->out;
-	int n, error;
-
-	while (c && c->pos < c->len) {
-		ERR_clear_error();
-		n = SSL_write(s->ssl, c->bytes + c->pos, (int)(c->len - c->pos));
-		if (n > 0) {
-			c->pos += (uint32_t)n;
-			s->wrote += (uint32_t)n;
-			continue;
-		}
-		error = SSL_get_error(s->ssl, n);
-		return error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ ? 0 : -1;
-	}
-	s->out = NULL;
-	chunk_give(&s->shard->chunks, c);
-	return 1;
-}
-
-/* Writes what waits. Returns false if the stream is lost. */
-bool stream_flush(struct stream *s)
-{
-	BIO *box = SSL_get_wbio(s->ssl);
-	int ret;
-
-	if (s->dead)
-		return false;
-	ret = seal(s);
-	if (ret > 0 && BIO_flush(box) <= 0)
-		ret = BIO_should_retry(box) ? 0 : -1;
-	if (ret < 0)
-		stream_break(s, "writing failed");
-	if (ret <= 0)
-		return !ret;
-	if (s->blocks && s->relay)
-		pump_later(s->relay);
-	s->blocks = false;
-	if (s->state == STREAM_CLOSING && !s->sent_last) {
-		s->sent_last = true;
-		SSL_shutdown(s->ssl);
-		shutdown(s->io.fd, SHUT_WR);
-	}
-	return true;
-}
-
-/*
- * Room in a stream's buffer for the longest record. NULL: the stream is lost.
- * What is put there is said by stream_said().
- */
-uint8_t *stream_room(struct stream *s)
-{
-	if (!s->out)
-		s->out = chunk_take(&s->shard->chunks);
-	if (s->out)
-		return s->out->bytes + s->out->len;
-	stream_break(s, "memory is short");
-	return NULL;
-}
-
-/* So many bytes more are in a stream's buffer, or none after all. They are written at the end of
- * the turn, so that what is said in a turn leaves together, or by stream_flush(). */
-void stream_said(struct stream *s, uint32_t len)
-{
-	s->out->len += len;
-	if (!s->out->len) {
-		chunk_give(&s->shard->chunks, s->out);
-		s->out = NULL;
-	} else if (!s->said) {
-		s->said = true;
-		s->next_said = s->shard->said;
-		s->shard->said = s;
-	}
-}
-
-/*
- * Whether a stream's buffer has room for the longest record. What is in it is
- * written first, unless that is so little that it had better go with the record.
- * If it has none, its flow goes on when all was written, whoever does that.
- */
-bool stream_takes_more(struct stream *s)
-{
-	bool little = !s->out || (s->out->len <= OUT_SMALL && !s->out->pos);
-
-	if (little && !BIO_wpending(SSL_get_wbio(s->ssl)))
-		return !s->dead;
-	if (stream_flush(s) && stream_is_flushed(s))
-		return true;
-	s->blocks = true;
-	return false;
-}
-
-/* Says something on a stream; it is written at the end of the turn, or by stream_flush(). */
-void stream_send(struct stream *s, enum record_type type, const void *payload, uint32_t len)
-{
-	bool of_flow = type != RECORD_HELLO && type != RECORD_TUPLES && type != RECORD_TUPLES_END &&
-		       type != RECORD_PAD;
-	struct record r = {.type = (uint8_t)type,
-			   .len = len,
-			   .flow = of_flow ? s->flow : 0,
-			   .generation = of_flow ? s->generation : 0};
-
-	if (s->dead || s->state == STREAM_CLOSING)
-		return;
-	if (!s->out)
-		s->out = chunk_take(&s->shard->chunks);
-	if (!s->out || s->out->len + RECORD_HDR_LEN + len > CHUNK_ROOM) {
-		stream_break(s, s->out ? "the peer does not read what we say" : "memory is short");
-		return;
-	}
-	record_store(s->out->bytes + s->out->len, &r);
-	if (len)
-		memcpy(s->out->bytes + s->out->len + RECORD_HDR_LEN, payload, len);
-	stream_said(s, RECORD_HDR_LEN + len);
-}
-
 /* ---- reading ---- */
 
 static void hello_come(struct stream *s, const uint8_t *payload)
@@ -442,21 +325,26 @@ static void record_come(struct stream *s, const struct record *rec, const uint8_
 		stripes_orphan(s, rec);
 }
 
-static void data_come(struct stream *s, const struct record_reader *r)
+/* @rest, @len: what has come behind them */
+static void data_come(struct stream *s, const struct record_reader *r, const uint8_t *rest,
+		      size_t len)
 {
+	bool last = r->got == r->now.len && len >= RECORD_HDR_LEN && rest[0] == RECORD_FIN;
+
 	if (r->now.flow != s->flow || r->now.generation != s->generation)
 		protocol_error(s);
 	else if (s->relay && (s->joining || s->heard_last ||
-			      !pump_in(s->relay, r->offset, r->piece, r->piece_len)))
+			      !pump_in(s->relay, r->offset, r->piece, r->piece_len, last)))
 		protocol_error(s);
 	s->received += r->piece_len;
 }
 
 /* Part of a record that may be long. */
-static void piece_come(struct stream *s, const struct record_reader *r)
+static void piece_come(struct stream *s, const struct record_reader *r, const uint8_t *rest,
+		       size_t len)
 {
 	if (r->now.type == RECORD_DATA)
-		data_come(s, r);
+		data_come(s, r, rest, len);
 	else if (!s->instance)
 		protocol_error(s);
 	else
@@ -470,7 +358,7 @@ static void take_records(struct stream *s, const uint8_t *at, size_t len)
 	while (!s->dead && !s->to && s->state != STREAM_CLOSING &&
 	       (ev = record_next(&s->reader, &at, &len)) != RECORD_MORE) {
 		if (ev == RECORD_PIECE)
-			piece_come(s, &s->reader);
+			piece_come(s, &s->reader, at, len);
 		else if (ev == RECORD_WHOLE)
 			record_come(s, &s->reader.now, s->reader.payload);
 		else
@@ -554,6 +442,7 @@ static void ready(void *ctx, uint32_t events)
 		stream_flush(s);
 	if (events & EPOLLOUT && s->padding)
 		warm_go(s);
+	inbox_fills(SSL_get_rbio(s->ssl), events & ENDS);
 	stream_read(s);
 	rcu_read_unlock();
 }
@@ -660,9 +549,9 @@ static void take_over(void *arg)
 	struct accel *a = sh->a;
 	struct stream *s = calloc(1, sizeof(*s));
 	uint8_t hello[HELLO_LEN] = {0};
-	BIO *box = outbox_new(a->outbox, h->fd, &sh->chunks);
+	BIO *in = inbox_new(a->inbox, h->fd), *out = outbox_new(a->outbox, h->fd, &sh->chunks);
 
-	if (!s || !box || a->stopping || !may_have(a, h->peer))
+	if (!s || !in || !out || a->stopping || !may_have(a, h->peer))
 		goto fail;
 	*s = (struct stream){.a = a,
 			     .shard = sh,
@@ -677,7 +566,8 @@ static void take_over(void *arg)
 	if (loop_add(sh->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto fail;
 	watch_silence(a, h->fd);
-	SSL_set0_wbio(s->ssl, box);
+	SSL_set0_rbio(s->ssl, in);
+	SSL_set0_wbio(s->ssl, out);
 	SSL_set_read_ahead(s->ssl, 1);
 	SSL_free_buffers(s->ssl); /* or they stay as short as the handshake needed them */
 	SSL_set_default_read_buffer_len(s->ssl, STREAM_READ_AHEAD);
@@ -698,7 +588,8 @@ fail:
 		sh->pools[h->peer].coming--;
 	stream_count(sh, h->peer, -1);
 	free(s);
-	BIO_free(box);
+	BIO_free(in);
+	BIO_free(out);
 	SSL_free(h->ssl);
 	close(h->fd);
 	free(h);

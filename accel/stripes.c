@@ -621,7 +621,7 @@ bool stripes_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t l
 		return false;
 	n = inorder_direct(&st->in, offset, len, &old);
 	if (n) {
-		if (!pump_pass(r, bytes + old, n))
+		if (!pump_pass(r, bytes + old, n, false))
 			return false;
 		inorder_advance(&st->in, n);
 	}
@@ -629,7 +629,7 @@ bool stripes_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t l
 	if (old < len && inorder_put(&st->in, offset + old, bytes + old, len - old))
 		return false;
 	while (!r->ended && (n = inorder_get(&st->in, &more))) {
-		if (!pump_pass(r, more, n))
+		if (!pump_pass(r, more, n, false))
 			return false;
 		inorder_advance(&st->in, n);
 	}

@@ -94,7 +94,7 @@ static struct msghdr message_of(struct train *tr, struct iovec *iov, struct trai
  * serve. */
 static void send_singly(struct outer *o, struct train *tr)
 {
-	struct mmsghdr msgs[TRAIN_DATAGRAMS] = {0};
+	struct mmsghdr msgs[TRAIN_DATAGRAMS];
 	struct iovec iovs[TRAIN_DATAGRAMS];
 	struct train_control control = {0};
 	uint32_t i, done = 0, at = 0, lost = UINT32_MAX;
@@ -105,7 +105,7 @@ static void send_singly(struct outer *o, struct train *tr)
 		uint32_t len = tr->len - at < tr->size ? tr->len - at : tr->size;
 
 		iovs[i] = (struct iovec){tr->bytes + at, len};
-		msgs[i].msg_hdr = message_of(tr, &iovs[i], &control);
+		msgs[i] = (struct mmsghdr){.msg_hdr = message_of(tr, &iovs[i], &control)};
 	}
 	while (done < tr->count) {
 		n = sendmmsg(o->fds[tr->socket], msgs + done, tr->count - done, MSG_DONTWAIT);

@@ -442,6 +442,56 @@ static void a_posted_call_may_post(void **state)
 	assert_string_equal(trace, "12");
 }
 
+/* The loop sleeps for good if it does not see what its own thread has posted. */
+static void post_from_a_timer(struct timer *t)
+{
+	loop_post(l, post_letter, (void *)"p");
+	loop_post(l, post_stop, NULL);
+}
+
+static void a_timer_may_post(void **state)
+{
+	struct timer a = TIMER('a', 1, post_from_a_timer);
+
+	start(&a, 0, 0);
+	loop_run(l);
+	assert_string_equal(trace, "ap");
+}
+
+static unsigned ends; /* of turns, that have more to do */
+
+static bool note_end(void *ctx)
+{
+	note('|');
+	if (ends && !--ends)
+		loop_stop(ctx);
+	return ends;
+}
+
+static void a_turn_ends_when_all_has_been_served(void **state)
+{
+	struct timer a = TIMER('a', 0, NULL);
+	struct fd f;
+
+	ends = 1;
+	loop_on_turn_end(l, note_end, l);
+	add_fd(&f, 'f', 1);
+	loop_post(l, post_letter, (void *)"p");
+	start(&a, 0, 0);
+	loop_run(l);
+	assert_string_equal(trace, "fpa|");
+	close(f.io.fd);
+}
+
+static void a_turn_that_has_more_to_do_is_followed_by_one_that_does_not_wait(void **state)
+{
+	ends = 3;
+	loop_on_turn_end(l, note_end, l);
+	loop_post(l, post_letter, (void *)"p");
+	loop_run(l);
+	assert_string_equal(trace, "p|||");
+}
+
 static void calls_that_were_not_made_are_dropped_with_the_loop(void **state)
 {
 	loop_post(l, post_letter, (void *)"a");
@@ -642,6 +692,9 @@ int main(void)
 		test(a_timer_that_starts_timers_does_not_starve_descriptors),
 		test(posted_calls_are_made_in_order),
 		test(a_posted_call_may_post),
+		test(a_timer_may_post),
+		test(a_turn_ends_when_all_has_been_served),
+		test(a_turn_that_has_more_to_do_is_followed_by_one_that_does_not_wait),
 		test(calls_that_were_not_made_are_dropped_with_the_loop),
 		test(calls_of_each_thread_are_made_once_and_in_its_order),
 		test(a_sleeping_loop_is_woken_by_a_call_and_by_stop),

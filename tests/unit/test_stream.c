@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* test_stream.c - streams to peers: which one serves, how long, and how one ends */
+#include "accel/inbox.h"
 #include "accel/internal.h"
 #include "accel/outbox.h"
 
@@ -64,6 +65,7 @@ static int set_up(void **state)
 	f->a.budget.limit = 1 << 30;
 	f->a.limits = (struct limits){64, 64};
 	flow_table_init(&f->a.flows);
+	f->a.inbox = inbox_method();
 	f->a.outbox = outbox_method();
 	/* What is tested lies above TLS: no certificates. */
 	f->ctx = SSL_CTX_new(TLS_method());
@@ -91,6 +93,7 @@ static int tear_down(void **state)
 	}
 	flow_table_release(&f->a.flows);
 	SSL_CTX_free(f->ctx);
+	BIO_meth_free(f->a.inbox);
 	BIO_meth_free(f->a.outbox);
 	free(f);
 	return 0;
@@ -125,6 +128,7 @@ static struct stream *run(struct shard *sh)
 {
 	loop_post(sh->loop, stop, sh->loop);
 	assert_int_equal(loop_run(sh->loop), 0);
+	stream_flush_said(sh);
 	assert_non_null(sh->streams);
 	return sh->streams;
 }
@@ -460,6 +464,86 @@ static void what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_sai
 	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
 }
 
+/* Whether more is to be had of the TLS record that was read last. */
+static bool in_one_piece(SSL *peer)
+{
+	return SSL_pending(peer) > 0;
+}
+
+static void what_is_said_in_a_turn_leaves_in_one_piece(void **state)
+{
+	static const uint8_t nothing[FIN_LEN];
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	stream_take(f->shards, 0, 0);
+	stream_send(s, RECORD_DELIVERED, NULL, 0);
+	stream_send(s, RECORD_FIN, nothing, sizeof(nothing));
+	stream_flush_said(f->shards);
+	assert_true(stream_is_flushed(s));
+	assert_int_equal(told(f->peer[0]), RECORD_DELIVERED);
+	assert_true(in_one_piece(f->peer[0]));
+	assert_int_equal(told(f->peer[0]), RECORD_FIN);
+}
+
+static void what_nobody_waits_for_leaves_with_what_is_said_next(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	stream_take(f->shards, 0, 0);
+	stream_send_lazily(s, RECORD_DONE);
+	assert_null(f->shards[0].said);
+	assert_true(f->shards[0].lazy_timer.armed);
+	stream_free_for_next(s);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
+	stream_send(s, RECORD_CANCEL, NULL, 0);
+	stream_flush_said(f->shards);
+	assert_int_equal(told(f->peer[0]), RECORD_DONE);
+	assert_true(in_one_piece(f->peer[0]));
+	assert_int_equal(told(f->peer[0]), RECORD_CANCEL);
+	/* Its time comes all the same, and it is not said twice. */
+	f->shards[0].lazy_timer.expired(f->shards[0].lazy_timer.ctx);
+	assert_null(f->shards[0].lazy);
+	assert_false(s->lazy);
+	assert_int_equal(SSL_read(f->peer[0], &(uint8_t){0}, 1), -1);
+}
+
+static void what_nobody_waits_for_is_said_when_its_time_has_come(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 2);
+
+	stream_take(f->shards, 0, 0);
+	stream_take(f->shards, 0, 0);
+	stream_send_lazily(s, RECORD_DONE);
+	stream_send_lazily(s->next, RECORD_DONE);
+	f->shards[0].lazy_timer.expired(f->shards[0].lazy_timer.ctx);
+	assert_true(stream_is_flushed(s) && stream_is_flushed(s->next));
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(told(f->peer[i]), RECORD_HELLO);
+		assert_int_equal(told(f->peer[i]), RECORD_DONE);
+	}
+}
+
+static void a_stream_that_is_gone_has_nothing_more_to_say(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 2), *other = s->next;
+
+	stream_take(f->shards, 0, 0);
+	stream_take(f->shards, 0, 0);
+	stream_send_lazily(s, RECORD_DONE);
+	stream_send_lazily(other, RECORD_DONE);
+	stream_destroy(s);
+	assert_ptr_equal(f->shards[0].lazy, other);
+	assert_null(other->next_lazy);
+	stream_send_lazy(f->shards);
+	assert_true(stream_is_flushed(other));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -478,6 +562,10 @@ int main(void)
 		TEST(a_stream_with_a_flow_does_not_move),
 		TEST(a_stream_that_dies_before_it_goes_does_not_go),
 		TEST(what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_said),
+		TEST(what_is_said_in_a_turn_leaves_in_one_piece),
+		TEST(what_nobody_waits_for_leaves_with_what_is_said_next),
+		TEST(what_nobody_waits_for_is_said_when_its_time_has_come),
+		TEST(a_stream_that_is_gone_has_nothing_more_to_say),
 	};
 
 	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
