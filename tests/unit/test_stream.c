@@ -267,6 +267,7 @@ static bool stands(struct fixture *f, struct stream *s, const struct record *r)
 	static const struct record hello = {.type = RECORD_HELLO, .len = HELLO_LEN};
 	uint8_t said[2 * RECORD_HDR_LEN + HELLO_LEN + 100] = {0}, *more;
 
+	f->a.memories[0].instance = 7; /* it was met before */
 	record_store(said, &hello);
 	store_be16(said + RECORD_HDR_LEN, STREAM_VERSION);
 	store_be32(said + RECORD_HDR_LEN + 4, 7);
