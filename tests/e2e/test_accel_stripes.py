@@ -196,7 +196,8 @@ def test_a_connection_survives_the_loss_of_a_stripe(site, how, which):
     with connected(lab) as (one, other):
         threads = [sent(one, there), sent(other, back)]
         heads = [Background(lambda s=s: exactly(s, 4 << 20)) for s in (one, other)]
-        wait_for(lambda: len(used(a, one)) == 4 and own(a, one)["sent_bytes"] > 3 << 20, TIMEOUT, "four stripes, well under way")
+        wait_for(lambda: len(used(a, one)) == 4 and min(own(a, one)[f"{way}_bytes"] for way in ("sent", "received")) > 3 << 20,
+                 TIMEOUT, "four stripes, well under way in both directions")
         victim = used(a, one)[which]
         with Cut(lab, how, victim):
             heads = [head.get() for head in heads]
