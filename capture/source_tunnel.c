@@ -3,6 +3,7 @@
 #include "capture/source.h"
 
 #include "lib/capring.h"
+#include "lib/clock.h"
 #include "lib/ctlsock.h"
 
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define ANSWER_TIMEOUT_MS 5000
+#define CHECK_NS	  NS_PER_S /* without a frame, after which the tunnel is asked */
 #define RINGS_MAX	  64
 #define RING_MAX	  (1u << 30)
 #define POINTS_MAX	  SOURCE_INTERFACES_MAX
@@ -29,6 +31,7 @@ struct inside {
 	struct capring_record held; /* shown by the last next(), not yet given back */
 	struct capring_reader *holder;
 	uint32_t points[POINTS_MAX]; /* number of each interface's point */
+	uint64_t silent_ns;	     /* since when no frame has come; 0: one has just come */
 };
 
 static uint32_t interface_of(const struct inside *in, uint32_t point)
@@ -38,6 +41,47 @@ static uint32_t interface_of(const struct inside *in, uint32_t point)
 	for (i = 0; i < in->source.n_interfaces && in->points[i] != point; i++)
 		;
 	return i;
+}
+
+static int request(const struct inside *in, const char *action, json_t **reply)
+{
+	json_t *r = json_pack("{s:i, s:s, s:s, s:I}", "version", 1, "cmd", "capture", "action",
+			      action, "id", in->id);
+	int ret = ctl_request(in->tunnel, r, reply, ANSWER_TIMEOUT_MS, NULL);
+
+	json_decref(r);
+	return ret;
+}
+
+/*
+ * No frame has come. Whether that is because none can come any more: the tunnel may have ended, or
+ * this capture in it, because nothing was read for long. A tunnel that only does not answer may
+ * show frames again.
+ */
+static int check_silence(struct inside *in, struct err *e)
+{
+	uint64_t now = clock_ns();
+	json_t *reply = NULL;
+	bool ended;
+	int ret;
+
+	if (!in->silent_ns)
+		in->silent_ns = now;
+	if (now - in->silent_ns < CHECK_NS)
+		return 0;
+	in->silent_ns = now;
+	ret = request(in, "check", &reply);
+	ended = reply && json_object_get(reply, "error");
+	json_decref(reply);
+	if (ret != -ENOENT && !ended)
+		return 0;
+	in->id = 0; /* nothing to stop */
+	if (ended)
+		return err_set(e, ECANCELED,
+			       "tunnel '%s' has ended this capture: it was not read from for long, "
+			       "or the tunnel was started anew",
+			       in->tunnel);
+	return err_set(e, ENOENT, "tunnel '%s' has ended", in->tunnel);
 }
 
 /* Of the rings' first frames the oldest, so that the file is in order as far as each batch's is. */
@@ -67,7 +111,8 @@ static int inside_next(struct source *s, struct cap_packet *p, struct err *e)
 		data = at;
 	}
 	if (!oldest)
-		return 0;
+		return check_silence(in, e);
+	in->silent_ns = 0;
 	in->holder = oldest;
 	in->held = best;
 	*p = (struct cap_packet){.time_ns = best.time_ns,
@@ -97,15 +142,12 @@ static uint64_t inside_drops(struct source *s)
 static void inside_close(struct source *s)
 {
 	struct inside *in = (struct inside *)s;
-	json_t *request, *reply = NULL;
+	json_t *reply = NULL;
 
 	if (in->id) {
-		request = json_pack("{s:i, s:s, s:s, s:I}", "version", 1, "cmd", "capture",
-				    "action", "stop", "id", in->id);
 		/* A tunnel that has ended has nothing to stop. */
-		ctl_request(in->tunnel, request, &reply, ANSWER_TIMEOUT_MS, NULL);
+		request(in, "stop", &reply);
 		json_decref(reply);
-		json_decref(request);
 	}
 	if (in->memory)
 		munmap(in->memory, in->size);

@@ -216,7 +216,7 @@ static void stop(struct tunnel *t, struct mirror *m)
 	log_info("capture %u ends", m->id);
 }
 
-/* Answers a request to begin or to end a capture. */
+/* Answers a request to begin or to end a capture, or whether it goes on. */
 json_t *mirror_request(struct tunnel *t, const json_t *request)
 {
 	const char *action = json_string_value(json_object_get(request, "action"));
@@ -225,12 +225,15 @@ json_t *mirror_request(struct tunnel *t, const json_t *request)
 
 	if (action && !strcmp(action, "start"))
 		return start(t, request);
-	if (!action || strcmp(action, "stop"))
-		return error("action must be start or stop");
+	if (!action || (strcmp(action, "stop") && strcmp(action, "check")))
+		return error("action must be start, check or stop");
 	for (i = 0; i < MIRRORS_MAX; i++) {
-		if (!t->mirrors[i] || t->mirrors[i]->id != id)
+		struct mirror *m = t->mirrors[i];
+
+		if (!m || m->id != id || m->stopping)
 			continue;
-		stop(t, t->mirrors[i]);
+		if (*action == 's')
+			stop(t, m);
 		return json_pack("{s:i}", "version", 1);
 	}
 	return error("no such capture");
