@@ -455,10 +455,11 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 }
 
 /*
- * Finds the Ethernet frame inside whatever a captured frame is wrapped in.
+ * Finds the frame inside whatever a captured one is wrapped in, or that one itself if it is not
+ * wrapped. Where it has no Ethernet header (cooked, raw IP, GRE), what is behind the link layer.
  * @inner: filled in; its bytes are the packet's
  *
- * Returns false if it is not wrapped.
+ * Returns false if its link layer is not known, or not whole.
  */
 bool decap_inner(const struct cap_packet *p, struct inner_frame *inner)
 {
@@ -469,8 +470,11 @@ bool decap_inner(const struct cap_packet *p, struct inner_frame *inner)
 	if (!begin(p, &part, &inner->at, &what))
 		return false;
 	innermost(&part, &k, &inner->at);
-	if (inner->at.wrap == WRAP_NONE || !part.macs)
-		return false;
+	inner->ethertype = 0;
+	if (!part.macs) {
+		step_into(&part, part.at);
+		inner->ethertype = part.ethertype;
+	}
 	inner->data = part.data;
 	inner->captured = (uint32_t)part.captured;
 	inner->length = (uint32_t)part.length;

@@ -82,10 +82,11 @@ enum decap {
 #define DECAP_KINDS (DECAP_LINK + 1)
 #define DECAP_DEPTH 4 /* wrappings inside each other that are followed */
 
-/* The frame inside a packet that tunnels have wrapped. */
+/* The frame of a capture, or inside it where tunnels have wrapped it. */
 struct inner_frame {
 	const uint8_t *data;
 	uint32_t captured, length;
+	uint16_t ethertype; /* of data, where no Ethernet header is before them; 0: data have one */
 	struct sighting at;
 };
 

@@ -111,7 +111,8 @@ bool source_goes_on(struct source *s, bool interrupted)
 
 /*
  * Whether a packet matches a filter. Where it is wrapped in a tunnel's packet (protocol 245, VXLAN,
- * GRE), the frame inside is asked about, so that nobody has to count bytes.
+ * GRE), the frame inside is asked about, so that nobody has to count bytes. What has no Ethernet
+ * header is asked about as if it had one without addresses.
  * @f: NULL matches everything
  */
 bool source_wanted(const struct filter *f, const struct cap_packet *p)
@@ -120,10 +121,13 @@ bool source_wanted(const struct filter *f, const struct cap_packet *p)
 
 	if (!f)
 		return true;
-	if (decap_inner(p, &inner))
-		return filter_match_captured(f, inner.data, inner.captured, inner.length);
-	return p->link == LINK_ETHERNET &&
-	       filter_match_captured(f, p->data, p->captured, p->length);
+	if (!decap_inner(p, &inner))
+		return p->link == LINK_ETHERNET &&
+		       filter_match_captured(f, p->data, p->captured, p->length);
+	if (inner.ethertype)
+		return filter_match_headless(f, inner.ethertype, inner.data, inner.captured,
+					     inner.length);
+	return filter_match_captured(f, inner.data, inner.captured, inner.length);
 }
 
 /* Begins to capture where the options say. Returns NULL with a text. */

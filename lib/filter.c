@@ -2,10 +2,14 @@
 /* filter.c - pcap filter expressions, compiled once and matched in user space */
 #include "lib/filter.h"
 
+#include "lib/packet.h"
+
 #include <pcap/pcap.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SNAPLEN 262144 /* pcap's own largest: a filter may look anywhere */
+#define IP_MAX	65575  /* bytes of a packet: IPv6's header and what its length can say */
 
 struct filter {
 	struct bpf_program program;
@@ -46,6 +50,22 @@ bool filter_match_captured(const struct filter *f, const uint8_t *frame, size_t 
 			   size_t len)
 {
 	return bpf_filter(f->program.bf_insns, frame, (unsigned)len, (unsigned)captured) != 0;
+}
+
+/*
+ * The same of what had no Ethernet header, as if it had one whose addresses are zero: a filter is
+ * compiled for Ethernet. Of what is longer than any IP packet, only the beginning is looked at.
+ */
+bool filter_match_headless(const struct filter *f, uint16_t ethertype, const uint8_t *data,
+			   size_t captured, size_t len)
+{
+	uint8_t frame[ETH_HDR_LEN + IP_MAX] = {0};
+
+	if (captured > IP_MAX)
+		captured = IP_MAX;
+	store_be16(frame + 12, ethertype);
+	memcpy(frame + ETH_HDR_LEN, data, captured);
+	return filter_match_captured(f, frame, ETH_HDR_LEN + captured, ETH_HDR_LEN + len);
 }
 
 /* Frees a filter; NULL is allowed. */

@@ -15,6 +15,8 @@ struct filter *filter_compile(const char *text, struct err *e);
 bool filter_match(const struct filter *f, const uint8_t *frame, size_t len);
 bool filter_match_captured(const struct filter *f, const uint8_t *frame, size_t captured,
 			   size_t len);
+bool filter_match_headless(const struct filter *f, uint16_t ethertype, const uint8_t *data,
+			   size_t captured, size_t len);
 void filter_free(struct filter *f);
 
 #endif

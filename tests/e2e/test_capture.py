@@ -178,6 +178,26 @@ def test_a_filter_on_the_wire_looks_inside_protocol_245(lab, tmp_path):
     assert len(packets) == 8 and {Ether(data)[IP].proto for *_, data in packets} == {245}
 
 
+def test_a_filter_asks_about_all_packets_of_the_device_any(lab, tmp_path):
+    tunnels(lab)
+    process = record(lab.site("A"), tmp_path / "x.pcapng", "-i", "any", "--filter", "icmp")
+    lab.host("hA").ping(lab.host("hB").ip, count=4)
+    assert process.stop(number=signal.SIGINT) == 0
+    # Cooked: behind 16 bytes the packet itself, plain at the port and in protocol 245 at the other side.
+    protocols = [data[16 + 9] for *_, data in File(tmp_path / "x.pcapng").packets]
+    assert sorted(protocols) == [1] * 8 + [245] * 8
+
+
+def test_a_capture_ends_with_its_tunnel(lab, tmp_path):
+    tunnel = tunnels(lab)[0]
+    process = record(lab.site("A"), tmp_path / "x.pcapng", "--tunnel", "wan", "--filter", "icmp")
+    lab.host("hA").ping(lab.host("hB").ip, count=3)
+    tunnel.kill()
+    assert process.wait(30) == 1
+    assert "tunnel 'wan' has ended" in process.text()
+    assert len(File(tmp_path / "x.pcapng").packets) == 12
+
+
 def test_a_tunnel_does_not_wait_for_a_capture_that_does_not_read(lab, tmp_path):
     tunnels(lab)
     a, b = lab.host("hA"), lab.host("hB")

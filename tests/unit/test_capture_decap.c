@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "capture/segment.h"
+#include "capture/source.h"
 #include "tests/unit/packets.h"
 
 static struct pkt k, inner;
@@ -268,6 +269,45 @@ static void link_layers_besides_ethernet_are_known(void **state)
 	assert_int_equal(look(&raw, 147, raw.len), DECAP_LINK);
 }
 
+static bool wanted(const char *expression, const struct pkt *of, uint16_t link)
+{
+	struct err e = {""};
+	struct filter *f = filter_compile(expression, &e);
+	struct cap_packet p = {
+		.data = of->data, .captured = of->len, .length = of->len, .link = link};
+	bool is;
+
+	assert_non_null(f);
+	is = source_wanted(f, &p);
+	filter_free(f);
+	return is;
+}
+
+static void a_filter_asks_about_packets_without_an_ethernet_header_too(void **state)
+{
+	static const uint8_t sll[16] = {0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0};
+	struct pkt raw, cooked;
+
+	make_inner();
+	raw.len = cooked.len = 0;
+	pkt_push(&raw, inner.data + 14, inner.len - 14);
+	pkt_push(&cooked, sll, sizeof(sll));
+	pkt_push(&cooked, raw.data, raw.len);
+	assert_true(wanted("tcp port 902", &inner, LINK_ETHERNET));
+	assert_true(wanted("tcp port 902", &raw, LINK_RAW));
+	assert_true(wanted("tcp port 902", &cooked, LINK_SLL));
+	assert_false(wanted("tcp port 903", &raw, LINK_RAW));
+	assert_false(wanted("ip6", &cooked, LINK_SLL));
+	wrap(47, "\0\0\x08\0", 4, &inner, 14);
+	assert_true(wanted("tcp port 902", &k, LINK_ETHERNET));
+	assert_false(wanted("proto 47", &k, LINK_ETHERNET));
+	make_inner();
+	wrap(245, "\0\0\0\3", 4, &inner, 0);
+	raw.len = 0;
+	pkt_push(&raw, k.data + 14, k.len - 14);
+	assert_true(wanted("tcp port 902", &raw, LINK_RAW));
+}
+
 static void what_is_not_tcp_s_is_told_apart(void **state)
 {
 	pkt_begin(&k);
@@ -330,6 +370,7 @@ int main(void)
 		cmocka_unit_test(wrappings_within_each_other_are_opened_to_a_bound),
 		cmocka_unit_test(a_wrapped_packet_cut_anywhere_is_never_read_beyond),
 		cmocka_unit_test(link_layers_besides_ethernet_are_known),
+		cmocka_unit_test(a_filter_asks_about_packets_without_an_ethernet_header_too),
 		cmocka_unit_test(what_is_not_tcp_s_is_told_apart),
 		cmocka_unit_test(endless_options_end),
 		cmocka_unit_test(an_icmp_too_big_tells_of_its_flow),
