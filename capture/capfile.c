@@ -185,6 +185,15 @@ const char *capfile_kind(const struct capfile *f)
 	return f->format->name;
 }
 
+/* Nothing more will be read: frees what only that takes. What the file has told is kept. */
+void capfile_done(struct capfile *f)
+{
+	f->ended = true;
+	f->len = f->pos = f->room = 0;
+	free(f->buf);
+	f->buf = NULL;
+}
+
 /* Frees a reader; NULL is allowed. What gives the bytes is the caller's to close. */
 void capfile_close(struct capfile *f)
 {

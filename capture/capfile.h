@@ -76,6 +76,7 @@ const struct cap_interface *capfile_interface(const struct capfile *f, uint32_t 
 uint32_t capfile_interfaces(const struct capfile *f);
 const struct cap_skipped *capfile_skipped(const struct capfile *f);
 const char *capfile_kind(const struct capfile *f);
+void capfile_done(struct capfile *f);
 void capfile_close(struct capfile *f);
 
 #endif

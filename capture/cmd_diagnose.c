@@ -91,10 +91,9 @@ struct run {
 	struct filter *filter;
 	struct diagnosis *d;
 	struct xplot *xplot;
-	json_t *evicted;  /* JSON of flows that had to go; NULL without --json */
-	const char *name; /* of the capture that is being read */
-	struct capfile **files;
-	int *fds;
+	json_t *evicted;	/* JSON of flows that had to go; NULL without --json */
+	const char *name;	/* of the capture that is being read */
+	struct capfile **files; /* that were read; what they have told is kept */
 	size_t n_files;
 	size_t failed; /* files that could not be read at all */
 	bool header;   /* of the CSV was printed */
@@ -217,10 +216,8 @@ static void tell(struct run *r, const char *kind, uint64_t live_drops)
 	free(flows);
 	diagnosis_free(r->d);
 	r->d = NULL;
-	while (r->n_files) {
+	while (r->n_files)
 		capfile_close(r->files[--r->n_files]);
-		close(r->fds[r->n_files]);
-	}
 }
 
 static ssize_t read_file(void *ctx, void *buf, size_t len)
@@ -286,11 +283,13 @@ static int read_one(struct run *r, const char *path, struct err *e)
 			return -ENOMEM;
 		}
 	}
-	r->fds[r->n_files] = fd;
 	r->files[r->n_files++] = f;
 	if (any)
 		take(r, &p, 1);
 	read_packets(r, f);
+	/* There may be thousands of files. */
+	capfile_done(f);
+	close(fd);
 	return 0;
 }
 
@@ -300,15 +299,13 @@ static int read_files(struct run *r, char **paths, size_t n, struct err *e)
 	size_t i;
 
 	r->files = calloc(n, sizeof(struct capfile *));
-	r->fds = calloc(n, sizeof(*r->fds));
-	if (!r->files || !r->fds)
+	if (!r->files)
 		ret = err_set(e, ENOMEM, "out of memory");
 	for (i = 0; i < n && !ret && !interrupted; i++)
 		ret = read_one(r, paths[i], e);
 	if (r->d && r->n_files)
 		tell(r, capfile_kind(r->files[0]), 0);
 	free(r->files);
-	free(r->fds);
 	r->files = NULL;
 	return ret;
 }

@@ -337,6 +337,18 @@ def test_files_that_follow_each_other_are_one_capture_and_others_are_not(tmp_pat
     assert len(out) == 2 and json.loads(out[0])["flows"] == json.loads(out[1])["flows"]
 
 
+def test_a_capture_may_have_more_files_than_can_be_open_at_a_time(tmp_path):
+    whole, at, paths = transfer_file(tmp_path / "whole.pcap").read_bytes(), 24, []
+    while at < len(whole):
+        end = at + 16 + struct.unpack_from("<I", whole, at + 8)[0]
+        paths.append(tmp_path / f"{len(paths):05}.pcap")
+        paths[-1].write_bytes(GLOBAL_HEADER + whole[at:end])
+        at = end
+    out = subprocess.run(["prlimit", "--nofile=32", longhaul(), "diagnose", "--json", *paths], capture_output=True,
+                         check=True)
+    assert len(paths) > 100 and json.loads(out.stdout)["flows"] == flows(tmp_path / "whole.pcap")
+
+
 def test_standard_input_is_read_as_a_file_is(tmp_path):
     path = transfer_file(tmp_path / "t.pcap")
     assert flows("-", data=path.read_bytes()) == flows(path)
