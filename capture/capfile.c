@@ -200,6 +200,7 @@ void capfile_close(struct capfile *f)
 	if (!f)
 		return;
 	free(f->interfaces);
+	free(f->numbers);
 	free(f->buf);
 	free(f);
 }

@@ -32,7 +32,10 @@ struct capfile {
 	uint64_t ticks;	       /* pcap: of time stamps' fractions, a second */
 	struct cap_interface *interfaces;
 	uint32_t n_interfaces;
-	uint32_t first_of_section; /* pcapng: number of the section's interface 0 */
+	uint32_t *numbers;	   /* pcapng: of the section's interfaces; behind them, those… */
+	uint32_t n_section, n_was; /* …of the section before; how many each has */
+	uint64_t last_ns;	   /* pcapng: time of the latest packet */
+	bool no_packet;		   /* …of this section was read yet */
 	struct cap_skipped skipped;
 };
 

@@ -3,6 +3,8 @@
 /* Source: draft-ietf-opsawg-pcapng, sections 3 and 4. */
 #include "capture/capfile_impl.h"
 
+#include <stdlib.h>
+
 #define BLOCK_SECTION	 0x0a0d0d0au
 #define BLOCK_INTERFACE	 1u
 #define BLOCK_PACKET_OLD 2u
@@ -18,6 +20,8 @@
 #define INTERFACE_FIXED	 8
 #define PACKET_FIXED	 20
 #define STATISTICS_FIXED 12
+
+#define DISORDER_NS 1000000000u /* that packets of one capture may be out of order by */
 
 #define OPT_END	       0
 #define OPT_IF_NAME    2
@@ -83,31 +87,64 @@ static void read_name(struct cap_interface *i, const struct option *o)
 	i->name[n] = '\0';
 }
 
+/*
+ * The interface that the section's next one is. Files of one capture that were put one behind the
+ * other are sections with the same interfaces: what was seen in one goes on in the next.
+ */
+static struct cap_interface *next_interface(struct capfile *f, const struct cap_interface *is)
+{
+	uint32_t id = f->n_section, *more;
+	struct cap_interface *i;
+
+	if (id < f->n_was) {
+		i = &f->interfaces[f->numbers[id]];
+		if (i->link == is->link && !strcmp(i->name, is->name)) {
+			f->n_section++;
+			return i;
+		}
+	} else {
+		more = realloc(f->numbers, (id + 1) * sizeof(*more));
+		if (!more)
+			return NULL;
+		f->numbers = more;
+	}
+	i = capfile_add_interface(f);
+	if (!i)
+		return NULL;
+	f->numbers[f->n_section++] = f->n_interfaces - 1;
+	f->n_was = f->n_was > f->n_section ? f->n_was : f->n_section;
+	return i;
+}
+
 static void read_interface(struct capfile *f, const uint8_t *body, const uint8_t *end)
 {
 	const uint8_t *at = body + INTERFACE_FIXED;
-	struct cap_interface *i = capfile_add_interface(f);
+	struct cap_interface is = {.unit_per_s = 1000000}, *i;
 	struct option o;
 
-	if (!i)
-		return;
-	i->link = cap_16(f, body);
-	i->snaplen = cap_32(f, body + 4);
+	is.link = cap_16(f, body);
+	is.snaplen = cap_32(f, body + 4);
 	while (next_option(f, &at, end, &o)) {
 		if (o.code == OPT_IF_NAME)
-			read_name(i, &o);
+			read_name(&is, &o);
 		else if (o.code == OPT_IF_TSRESOL && o.len == 1)
-			i->unit_per_s = resolution(o.value[0]);
+			is.unit_per_s = resolution(o.value[0]);
 		else if (o.code == OPT_IF_TSOFF && o.len == 8)
-			i->offset_s = (int64_t)load_64(f, o.value);
+			is.offset_s = (int64_t)load_64(f, o.value);
 	}
+	i = next_interface(f, &is);
+	if (!i)
+		return;
+	memcpy(i->name, is.name, sizeof(i->name));
+	i->link = is.link;
+	i->snaplen = is.snaplen;
+	i->unit_per_s = is.unit_per_s;
+	i->offset_s = is.offset_s;
 }
 
 static struct cap_interface *interface_of(struct capfile *f, uint32_t id)
 {
-	if (id >= f->n_interfaces - f->first_of_section)
-		return NULL;
-	return &f->interfaces[f->first_of_section + id];
+	return id < f->n_section ? &f->interfaces[f->numbers[id]] : NULL;
 }
 
 static void read_statistics(struct capfile *f, const uint8_t *body, const uint8_t *end)
@@ -126,8 +163,8 @@ static void read_statistics(struct capfile *f, const uint8_t *body, const uint8_
 	}
 	if (!any)
 		return;
-	/* Totals since the capture began: a later block replaces an earlier one. */
-	i->drops = drops;
+	/* Totals since the capture began, which another one may have done since. */
+	i->drops = drops > i->drops ? drops : i->drops;
 	i->unknown_drops = false;
 }
 
@@ -138,6 +175,34 @@ static uint64_t nanoseconds(const struct cap_interface *i, uint64_t ticks)
 	uint64_t ns = (uint64_t)((unsigned __int128)rest * 1000000000u / i->unit_per_s);
 
 	return (s + (uint64_t)i->offset_s) * 1000000000u + ns;
+}
+
+/*
+ * The first packet of a section. If it is older than those before, the section is of another
+ * capture, as of another host: its interfaces have only the same names.
+ */
+static void section_begins(struct capfile *f, uint64_t time_ns)
+{
+	uint32_t id;
+
+	f->no_packet = false;
+	if (time_ns + DISORDER_NS >= f->last_ns)
+		return;
+	f->last_ns = time_ns;
+	for (id = 0; id < f->n_section; id++) {
+		struct cap_interface is, *i;
+
+		if (!f->interfaces[f->numbers[id]].packets)
+			continue; /* it is this section's own, or was never used */
+		i = capfile_add_interface(f);
+		if (!i)
+			return;
+		is = f->interfaces[f->numbers[id]];
+		is.packets = is.drops = 0;
+		is.unknown_drops = true;
+		*i = is;
+		f->numbers[id] = f->n_interfaces - 1;
+	}
 }
 
 /* Section 4.3, and the obsolete packet block, whose interface has 16 bits. */
@@ -158,9 +223,13 @@ static bool read_packet(struct capfile *f, const uint8_t *body, const uint8_t *e
 		return false;
 	}
 	p->time_ns = nanoseconds(i, (uint64_t)cap_32(f, body + 4) << 32 | cap_32(f, body + 8));
+	if (f->no_packet)
+		section_begins(f, p->time_ns);
+	if (p->time_ns > f->last_ns)
+		f->last_ns = p->time_ns;
 	p->data = at;
-	p->interface = f->first_of_section + id;
-	p->link = i->link;
+	p->interface = f->numbers[id];
+	p->link = f->interfaces[p->interface].link;
 	p->way = CAP_WAY_UNKNOWN;
 	at += padded;
 	while (next_option(f, &at, end, &o)) {
@@ -198,7 +267,9 @@ static bool read_section(struct capfile *f, const uint8_t *at)
 	if (magic != BYTE_ORDER_MAGIC && magic != __builtin_bswap32(BYTE_ORDER_MAGIC))
 		return false;
 	f->swapped = magic != BYTE_ORDER_MAGIC;
-	f->first_of_section = f->n_interfaces;
+	f->n_was = f->n_section > f->n_was ? f->n_section : f->n_was;
+	f->n_section = 0;
+	f->no_packet = true;
 	return true;
 }
 

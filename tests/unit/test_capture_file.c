@@ -454,6 +454,61 @@ static void a_second_section_may_have_the_other_byte_order_and_counts_interfaces
 	capfile_close(f);
 }
 
+static void sections_with_the_same_interfaces_are_files_of_one_capture(void **state)
+{
+	static const uint32_t expected[] = {0, 1, 0, 1, 2, 1, 2};
+	struct capfile *f;
+	unsigned i;
+
+	begin(false);
+	for (i = 0; i < 3; i++) {
+		section();
+		interface(1, i < 2 ? "a" : "b", i ? 9 : 0);
+		packet(0, i ? 2000000000 : 2000000, 20, 20, 0);
+		interface(1, "wan", 0);
+		packet(1, 2000000, 20, 20, 0);
+	}
+	section();
+	interface(1, "b", 0);
+	packet(0, 2000000, 20, 20, 0);
+	packet(1, 2000000, 20, 20, 0); /* not of this section */
+	f = open_it();
+	for (i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
+		assert_int_equal(capfile_next(f, &p), 1);
+		assert_int_equal(p.interface, expected[i]);
+		assert_int_equal(p.time_ns, 2000000000ull);
+	}
+	assert_int_equal(capfile_next(f, &p), 0);
+	assert_int_equal(capfile_skipped(f)->broken, 1);
+	assert_int_equal(capfile_interfaces(f), 3);
+	assert_int_equal(capfile_interface(f, 1)->packets, 3);
+	capfile_close(f);
+}
+
+static void a_section_that_is_older_is_another_capture(void **state)
+{
+	static const uint32_t expected[] = {0, 0, 1, 1};
+	struct capfile *f;
+	unsigned i;
+
+	begin(false);
+	for (i = 0; i < 4; i++) {
+		section();
+		interface(1, "a", 0);
+		packet(0, (i % 2 + 10 - i / 2 * 2) * 1000000, 20, 20, 0); /* 10, 11, 8, 9 s */
+	}
+	f = open_it();
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(capfile_next(f, &p), 1);
+		assert_int_equal(p.interface, expected[i]);
+		assert_int_equal(p.link, LINK_ETHERNET);
+	}
+	assert_int_equal(capfile_interfaces(f), 2);
+	assert_string_equal(capfile_interface(f, 1)->name, "a");
+	assert_int_equal(capfile_interface(f, 1)->packets, 2);
+	capfile_close(f);
+}
+
 static void times_of_every_resolution_are_nanoseconds(void **state)
 {
 	struct capfile *f;
@@ -579,6 +634,8 @@ int main(void)
 		cmocka_unit_test(pcapng_tells_names_directions_and_drops_of_interfaces),
 		cmocka_unit_test(
 			a_second_section_may_have_the_other_byte_order_and_counts_interfaces_on),
+		cmocka_unit_test(sections_with_the_same_interfaces_are_files_of_one_capture),
+		cmocka_unit_test(a_section_that_is_older_is_another_capture),
 		cmocka_unit_test(times_of_every_resolution_are_nanoseconds),
 		cmocka_unit_test(packets_that_contradict_themselves_are_left_out_and_counted),
 		cmocka_unit_test(impossible_block_lengths_end_the_reading),
