@@ -128,7 +128,7 @@ static void find_losses(const struct finder *to, unsigned from)
 	if (d->unseen)
 		say(to, "capture_gaps",
 		    "%u times data of the %s were acknowledged that the capture does not have: it has lost "
-		    "packets, or stands where not all of them pass",
+		    "packets, or stands where not all of them pass, or they are fragments of IP packets",
 		    d->unseen, name_of(to->f, from));
 	if (d->ce)
 		say(to, "ecn", "%u packets from the %s were marked \"congestion experienced\"",
