@@ -278,7 +278,7 @@ void relay_event(struct relay *r, enum life_event ev)
 	enum crowd_phase crowd = crowd_phase_of(r);
 	unsigned actions;
 
-	if (r->ended)
+	if (r->ended || r->life.phase == LIFE_ENDED)
 		return;
 	actions = life_next(&r->life, ev);
 	count_crowd(r, crowd);
@@ -291,6 +291,8 @@ void relay_event(struct relay *r, enum life_event ev)
 	if (ev == LIFE_EV_stream_lost && actions & LIFE_ABORT)
 		memory_lost(r->a, r->flow, r->life.role == LIFE_NEAR);
 	speak(r, actions);
+	if (r->ended)
+		return; /* its stream broke when that was to be said */
 	if (actions & LIFE_RELEASE_FIN)
 		release_fin(r);
 	if (actions & LIFE_INJECT_SYN)

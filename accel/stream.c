@@ -414,10 +414,8 @@ void stream_read(struct stream *s)
  * with what it had read. */
 int stream_resume(struct stream *s, bool again, const uint8_t *read, size_t len)
 {
-	int ret;
+	int ret = loop_add(s->shard->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 
-	outbox_move(SSL_get_wbio(s->ssl), &s->shard->chunks);
-	ret = loop_add(s->shard->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (ret)
 		return ret;
 	if (again)

@@ -20,6 +20,8 @@
  */
 #include "accel/internal.h"
 
+#include "accel/outbox.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +139,8 @@ static void come(void *arg)
 	s->rest = NULL;
 	s->rest_len = 0;
 	s->again = false;
+	/* Before anything can be written: the other thread's chunks are not this one's. */
+	outbox_move(SSL_get_wbio(s->ssl), &sh->chunks);
 	rcu_read_lock();
 	s->placed = again;
 	stream_enter(s);

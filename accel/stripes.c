@@ -356,8 +356,10 @@ static void settle(struct relay *r)
 			let_go(r, s);
 		n += st->streams[i] != NULL;
 	}
-	if (n == 1 && !st->out.again)
+	if (n == 1 && !st->out.again && st->keeping) {
 		end_keeping(r);
+		pump_later(r); /* there may have been no room for copies of more */
+	}
 }
 
 /* The peer has said LEAVE. */
@@ -563,6 +565,9 @@ bool stripes_join(struct stream *s, struct relay *r)
 	    !begin_striped(r) || !begin_keeping(r) || !place(r, s))
 		return false;
 	stream_send(s, RECORD_JOINED, NULL, 0);
+	/* The peer may have room for no more copies, and so wait for a CREDIT that is due by less
+	 * from now on. */
+	pump_flush(r);
 	pump_later(r);
 	return true;
 }

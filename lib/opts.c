@@ -10,7 +10,8 @@
 
 #define OPTS_MAX 96 /* options a table may have; a limit for the stack, checked */
 
-static int parse_bool(const char *s, bool *v, struct err *e)
+/* Reads yes or no, also spelt true, false, on and off. Returns 0 or -EINVAL with a text. */
+int opts_bool(const char *s, bool *v, struct err *e)
 {
 	if (!strcmp(s, "yes") || !strcmp(s, "true") || !strcmp(s, "on"))
 		*v = true;
@@ -44,7 +45,7 @@ static int assign(const struct opt *o, void *target, const char *value, struct e
 
 	switch (o->type) {
 	case OPT_FLAG:
-	case OPT_BOOL: return parse_bool(value, field, e);
+	case OPT_BOOL: return opts_bool(value, field, e);
 	case OPT_STRING:
 		if (!*value)
 			return err_set(e, EINVAL, "an empty value is not allowed");

@@ -71,6 +71,7 @@ struct opts_strings {
 int opts_defaults(const struct opt *table, void *target, struct err *e);
 int opts_parse(const struct opt *table, void *target, int argc, char **argv, int *rest,
 	       struct err *e);
+int opts_bool(const char *s, bool *v, struct err *e);
 int opts_value(const struct opt *o, void *target, const char *value, struct err *e);
 int opts_set(const struct opt *table, void *target, const char *key, const char *value,
 	     struct err *e);

@@ -117,6 +117,14 @@ static int call_tag_stripes(void *t, const char *value, struct err *e)
 	return parse_stripes(t, value, e);
 }
 
+static int call_peer_warm(void *p, const char *value, struct err *e)
+{
+	struct conf_peer *peer = p;
+
+	peer->has_warm = true;
+	return opts_bool(value, &peer->warm, e);
+}
+
 static int parse_tag(uint32_t *tag, const char *value, struct err *e)
 {
 	uint64_t n;
@@ -487,7 +495,7 @@ static const struct opt peer_table[] = {
 	{"address", .type = OPT_STRING, .offset = offsetof(struct conf_peer, address)},
 	{"rate", .type = OPT_RATE, .offset = offsetof(struct conf_peer, rate_bps), .min = RATE_MIN,
 	 .max = RATE_MAX},
-	{"warm", .type = OPT_BOOL, .offset = offsetof(struct conf_peer, warm)},
+	{"warm", .type = OPT_CALL, .call = call_peer_warm},
 	{0},
 };
 
@@ -626,7 +634,8 @@ static void inherit_by_peers(struct conf *c)
 	for (i = 0; i < c->n_peers; i++) {
 		if (!c->peers[i].rate_bps)
 			c->peers[i].rate_bps = c->rate_bps;
-		c->peers[i].warm |= c->warm;
+		if (!c->peers[i].has_warm)
+			c->peers[i].warm = c->warm;
 	}
 }
 

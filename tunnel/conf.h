@@ -75,6 +75,7 @@ struct conf_peer {
 	struct fingerprint trust; /* what the peer is, whatever its address */
 	uint64_t rate_bps; /* what the path to it may carry; 0: not known, nothing is paced */
 	bool warm;	   /* accel: a stream to it is grown ahead of need */
+	bool has_warm;	   /* that was said of this peer */
 };
 
 struct conf_tag {

@@ -299,6 +299,17 @@ static void a_peer_is_kept_warm_where_that_is_asked_for(void **state)
 	assert_true(c.peers[0].warm);
 }
 
+static void a_peer_may_stay_cold_where_the_others_are_kept_warm(void **state)
+{
+	assert_loads_file("[peer tokyo]\naddress = 192.0.2.1\nwarm = no\n"
+			  "[peer osaka]\naddress = 192.0.2.2\n"
+			  "[tunnel]\ninterface = eth0\nouter = capsulator\nwarm = yes\n"
+			  "[port eth1]\ntag = 1\n",
+			  "");
+	assert_false(c.peers[0].warm);
+	assert_true(c.peers[1].warm);
+}
+
 static void a_tag_inherits_from_the_tunnel_wherever_that_stands(void **state)
 {
 	const struct conf_tag *t;
@@ -714,6 +725,7 @@ int main(void)
 		cmocka_unit_test(a_file_says_what_the_command_line_can),
 		cmocka_unit_test(a_peer_has_the_tunnels_rate_or_its_own),
 		cmocka_unit_test(a_peer_is_kept_warm_where_that_is_asked_for),
+		cmocka_unit_test(a_peer_may_stay_cold_where_the_others_are_kept_warm),
 		cmocka_unit_test(a_tag_inherits_from_the_tunnel_wherever_that_stands),
 		cmocka_unit_test(a_tag_that_says_off_does_not_inherit),
 		cmocka_unit_test(an_option_beats_the_file),
