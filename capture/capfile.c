@@ -65,7 +65,6 @@ int capfile_end(struct capfile *f, const char *fmt, ...)
 		vsnprintf(f->skipped.why, sizeof(f->skipped.why), fmt, ap);
 		va_end(ap);
 	}
-	f->skipped.cut = f->len - f->pos;
 	f->pos = f->len;
 	f->ended = true;
 	return 0;

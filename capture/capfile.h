@@ -60,7 +60,6 @@ struct cap_skipped {
 	uint64_t blocks;  /* of kinds that hold no packets */
 	uint64_t broken;  /* packets or blocks whose fields contradict each other */
 	uint64_t no_time; /* packets without a time stamp (simple packet blocks) */
-	uint64_t cut;	  /* bytes of a last record that is not there whole */
 	char why[160];	  /* what ended the reading before the file's end; "" if nothing */
 };
 
