@@ -86,6 +86,7 @@ static int tear_down(void **state)
 		close(SSL_get_fd(f->peer[f->n]));
 		SSL_free(f->peer[f->n]);
 	}
+	free(f->a.memories[0].lost);
 	for (i = 0; i < 2; i++) {
 		loop_free(f->shards[i].loop);
 		free(f->shards[i].scratch);
