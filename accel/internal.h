@@ -354,7 +354,6 @@ struct shard *relay_place_joining(struct stream *s, uint32_t number);
 void relay_joined_by_peer(struct stream *s);
 void relay_record(struct relay *r, struct stream *s, const struct record *rec,
 		  const uint8_t *payload);
-void relay_stream_lost(struct relay *r);
 void relay_tick(struct relay *r, uint64_t now);
 void relay_acceptable(void *ctx, uint32_t events);
 void relay_end(struct relay *r);

@@ -23,7 +23,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* So many flows are as much as a tenth of a processor. */
@@ -141,18 +140,9 @@ struct shard *shard_for_open(struct shard *own)
 
 /* ---- time ---- */
 
-static uint64_t processor_ns(void)
-{
-	struct timespec t;
-
-	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t)
-		       ? 0
-		       : (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
 static void measure_load(struct shard *sh, uint64_t now)
 {
-	uint64_t used = processor_ns(), elapsed = now - sh->tick_ns;
+	uint64_t used = clock_thread_ns(), elapsed = now - sh->tick_ns;
 
 	if (sh->tick_ns && elapsed)
 		atomic_store(&sh->busy_tenths,

@@ -228,13 +228,11 @@ static int set_up_link(struct nl_sock *s, struct tap *t, struct err *e)
 
 static int set_up_tap(struct tap *t, struct err *e)
 {
-	struct nl_sock *s = nl_socket_alloc();
+	struct nl_sock *s = link_netlink(e);
 	int ret;
 
-	if (!s || nl_connect(s, NETLINK_ROUTE) < 0) {
-		nl_socket_free(s);
-		return err_set(e, EIO, "netlink");
-	}
+	if (!s)
+		return -EIO;
 	ret = set_up_link(s, t, e);
 	ret = ret ? ret : add_route(s, AF_INET, t->ifindex, false, e);
 	ret = ret ? ret : add_rule(s, AF_INET, t->name, e);
@@ -257,11 +255,9 @@ static int set_up_namespace(struct stack *stack, struct err *e)
 	ret = link_set_up("lo", true, e);
 	if (ret)
 		return ret;
-	s = nl_socket_alloc();
-	if (!s || nl_connect(s, NETLINK_ROUTE) < 0) {
-		nl_socket_free(s);
-		return err_set(e, EIO, "netlink");
-	}
+	s = link_netlink(e);
+	if (!s)
+		return -EIO;
 	ret = add_route(s, AF_INET, (int)if_nametoindex("lo"), true, e);
 	if (!ret && add_route(s, AF_INET6, (int)if_nametoindex("lo"), true, e))
 		log_warning("accel: no IPv6: %s", e->text);

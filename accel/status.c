@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* What a relay thread is asked, one after the other. */
 /* Streams to a peer. */
@@ -124,15 +123,6 @@ static uint64_t window(const struct stream *s)
 	return (uint64_t)i.tcpi_snd_cwnd * i.tcpi_snd_mss;
 }
 
-/* What a relay thread has used of a processor so far. Its own. */
-static double processor_s(void)
-{
-	struct timespec t = {0};
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / NS_PER_S;
-}
-
 static void add_pool(struct to_peer *to, const struct pool *p)
 {
 	uint64_t next = window(p->warmest);
@@ -158,9 +148,10 @@ static void answer(void *arg)
 		add_pool(&q->peers[i], &sh->pools[i]);
 	json_array_append_new(q->threads,
 			      json_pack("{s:i, s:i, s:f, s:I, s:I}", "flows", (int)sh->n_relays,
-					"streams", (int)sh->n_streams, "processor_s", processor_s(),
-					"sent_bytes", (json_int_t)counter_get(&sh->bytes_out),
-					"received_bytes", (json_int_t)counter_get(&sh->bytes_in)));
+					"streams", (int)sh->n_streams, "processor_s",
+					(double)clock_thread_ns() / NS_PER_S, "sent_bytes",
+					(json_int_t)counter_get(&sh->bytes_out), "received_bytes",
+					(json_int_t)counter_get(&sh->bytes_in)));
 	if (q->list && !sh->a->stopping)
 		flow_sweep(&sh->a->flows, list_flow, q);
 	sem_post(&q->done);

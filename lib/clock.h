@@ -30,6 +30,12 @@ static inline uint64_t clock_real_ns(void)
 	return clock_read(CLOCK_REALTIME);
 }
 
+/* What the calling thread has used of processors so far. */
+static inline uint64_t clock_thread_ns(void)
+{
+	return clock_read(CLOCK_THREAD_CPUTIME_ID);
+}
+
 /* What so many bytes in so long a time, at least a nanosecond, are in bits a second. */
 static inline uint64_t clock_rate_bps(uint64_t bytes, uint64_t ns)
 {

@@ -44,6 +44,24 @@ struct nl_sock *link_netlink(struct err *e)
 	return s;
 }
 
+/*
+ * Opens one for the kernel's news: its caller says which groups of them it is
+ * to be a member of, and reads them, which does not wait, for @on_message.
+ * NULL: with a text.
+ */
+struct nl_sock *link_netlink_news(int (*on_message)(struct nl_msg *msg, void *arg), void *arg,
+				  struct err *e)
+{
+	struct nl_sock *s = link_netlink(e);
+
+	if (!s)
+		return NULL;
+	nl_socket_disable_seq_check(s);
+	nl_socket_modify_cb(s, NL_CB_VALID, NL_CB_CUSTOM, on_message, arg);
+	nl_socket_set_nonblocking(s);
+	return s;
+}
+
 static void fill_info(struct rtnl_link *link, struct link_info *info)
 {
 	struct nl_addr *addr = rtnl_link_get_addr(link);
@@ -268,15 +286,14 @@ struct link_watch *link_watch_new(struct loop *l, link_changed changed, void *ct
 		err_set(e, ENOMEM, "out of memory");
 		return NULL;
 	}
-	*w = (struct link_watch){
-		.loop = l, .changed = changed, .ctx = ctx, .sock = link_netlink(e)};
+	*w = (struct link_watch){.loop = l,
+				 .changed = changed,
+				 .ctx = ctx,
+				 .sock = link_netlink_news(on_message, w, e)};
 	if (!w->sock) {
 		free(w);
 		return NULL;
 	}
-	nl_socket_disable_seq_check(w->sock);
-	nl_socket_modify_cb(w->sock, NL_CB_VALID, NL_CB_CUSTOM, on_message, w);
-	nl_socket_set_nonblocking(w->sock);
 	nl_socket_set_buffer_size(w->sock, NEWS_BUFFER, 0);
 	nl_socket_add_memberships(w->sock, RTNLGRP_LINK, 0);
 	w->io = (struct loop_io){nl_socket_get_fd(w->sock), watch_ready, w};

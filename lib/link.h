@@ -34,7 +34,10 @@ bool link_hold_lro_off(const char *name);
 
 struct nl_sock;
 
+struct nl_msg;
 struct nl_sock *link_netlink(struct err *e);
+struct nl_sock *link_netlink_news(int (*on_message)(struct nl_msg *msg, void *arg), void *arg,
+				  struct err *e);
 
 struct link_watch;
 

@@ -18,7 +18,6 @@
 #define IPV4_FRAG_MF  0x2000
 
 #define IPV6_HDR_LEN  40
-#define IPV6_FRAG_LEN 8
 #define IPV6_FRAG_OFF 0xfff8
 #define IPV6_FRAG_MF  0x0001
 

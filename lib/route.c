@@ -326,14 +326,11 @@ struct route_watch *route_watch_new(struct loop *l, route_changed changed, void 
 				  .settled = {.expired = settled, .ctx = w},
 				  .changed = changed,
 				  .ctx = ctx,
-				  .sock = link_netlink(e)};
+				  .sock = link_netlink_news(on_message, w, e)};
 	if (!w->sock) {
 		free(w);
 		return NULL;
 	}
-	nl_socket_disable_seq_check(w->sock);
-	nl_socket_modify_cb(w->sock, NL_CB_VALID, NL_CB_CUSTOM, on_message, w);
-	nl_socket_set_nonblocking(w->sock);
 	nl_socket_add_memberships(w->sock, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, 0);
 	w->io = (struct loop_io){nl_socket_get_fd(w->sock), watch_ready, w};
 	loop_add(l, &w->io, EPOLLIN);

@@ -5,9 +5,7 @@
 #include "tunnel/proto.h"
 
 #include "accel/stream_proto.h"
-#include "lib/ctlsock.h"
 #include "lib/opts.h"
-#include "lib/sock.h"
 #include "lib/units.h"
 
 #include <stdlib.h>
