@@ -403,13 +403,10 @@ class Lab:
     def _configure(self, node: Node) -> None:
         lines = ["link set lo up"]
         ends = [(end, wire.mtu) for wire in self._wires for end in wire.ends if end.node is node]
-        if any(end.bridge for end, _ in ends):
-            node.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
-            lines.append(f"link add name br0 mtu {ends[0][1]} type bridge stp_state 0 forward_delay 0 "
-                         "mcast_snooping 0")
+        bridged = [end.ifname for end, _ in ends if end.bridge]
+        if bridged:
+            node.bridge(*bridged, mtu=ends[0][1])
         for end, mtu in ends:
-            if end.bridge:
-                lines.append(f"link set {end.ifname} master br0")
             if end.ip:
                 lines.append(f"addr add {end.ip} dev {end.ifname}")
             if end.ip6 and mtu >= IPV6_MIN_MTU:
@@ -419,8 +416,6 @@ class Lab:
                 node.sysctl({f"net.ipv6.conf.{end.ifname}.disable_ipv6": 1,
                              f"net.ipv4.conf.{end.ifname}.arp_ignore": 8})
             lines.append(f"link set {end.ifname} up")
-        if any(end.bridge for end, _ in ends):
-            lines.append("link set br0 up")
         node.ip_batch("\n".join(lines) + "\n")
 
     def _set_offloads(self) -> None:
@@ -525,9 +520,7 @@ class Lab:
         The baseline of measurements, and what the laboratory itself is tested with.
         """
         for site in self.all_sites:
-            site.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
-            site.ip_batch("link add name br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
-                    f"link set {site.borders[0]} master br0\nlink set wan master br0\nlink set br0 up\n")
+            site.bridge(site.borders[0], "wan")
         try:
             yield
         finally:

@@ -92,10 +92,7 @@ def _has_link(site: Site, ifname: str) -> bool:
 
 def _bridge(site: Site, ifname: str) -> None:
     """Join an interface and the site's border port by a kernel bridge."""
-    site.sysctl({"net.ipv6.conf.default.disable_ipv6": 1})
-    site.ip_batch("link add name br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
-                  f"link set {site.borders[0]} master br0\nlink set {ifname} master br0\n"
-                  f"link set {ifname} up\nlink set br0 up\n")
+    site.bridge(site.borders[0], ifname)
 
 
 def _bridge_tap(site: Site, process: Process, ifname: str) -> None:

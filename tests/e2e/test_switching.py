@@ -113,10 +113,8 @@ def test_two_ports_on_one_lan_make_no_loop(make_lab, tags):
     """The duplicates of 2008: two border ports stood on one subnet."""
     lab = make_lab()
     for site in lab.all_sites:      # a second port on the same LAN: a switch with both
-        site.ip_batch("link add sw type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set sw up\n"
-                      "link add p1 type veth peer name s1\nlink add p2 type veth peer name s2\n"
-                      + "".join(f"link set {name} master sw up\n" for name in ("border", "s1", "s2"))
-                      + "link set p1 up\nlink set p2 up\n")
+        site.ip_batch("link add p1 up type veth peer name s1\nlink add p2 up type veth peer name s2\n")
+        site.bridge("border", "s1", "s2", name="sw")
     far = {"A": "192.0.2.2", "B": "192.0.2.1"}
     tunnels = [lab.tunnel(letter, "-t", "wan", "-f", far[letter], "-b", f"p1:{tags[0]}", "-b", f"p2:{tags[1]}", *PLAIN)
                for letter in "AB"]
