@@ -85,6 +85,14 @@ BIO *inbox_new(const BIO_METHOD *method, int fd)
 	return b;
 }
 
+/* Whether nothing can be read before inbox_fills() is called again. */
+bool inbox_is_empty(BIO *b)
+{
+	const struct inbox *in = BIO_get_data(b);
+
+	return in->empty;
+}
+
 /* Says that the socket may have something: it is read again. @ends: perhaps the peer's end */
 void inbox_fills(BIO *b, bool ends)
 {

@@ -12,5 +12,6 @@
 BIO_METHOD *inbox_method(void);
 BIO *inbox_new(const BIO_METHOD *method, int fd);
 void inbox_fills(BIO *b, bool ends);
+bool inbox_is_empty(BIO *b);
 
 #endif

@@ -264,6 +264,8 @@ struct accel {
 	_Atomic uint32_t next_flow; /* numbers of flows that we open, to whichever peer */
 	struct accel_counts counts;
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
+	_Atomic bool brief;		      /* connections do not last, as of late */
+	uint64_t ended;			      /* of them at the last look */
 	struct crowd crowd;		      /* clients here */
 	struct credit_budget budget;	      /* windows */
 	struct credit_budget buffers;	      /* of sockets to hosts */

@@ -74,7 +74,8 @@ static void limit_buffers(const struct relay *r, int fd)
 void pump_attach(struct relay *r, int fd)
 {
 	r->io = (struct loop_io){fd, pump_socket_ready, r};
-	r->readable = true;
+	/* A client has often said something by now. */
+	r->readable = r->life.role == LIFE_NEAR;
 	limit_buffers(r, fd);
 	loop_add(r->shard->loop, &r->io, EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 }
@@ -92,11 +93,9 @@ void pump_release(struct relay *r, bool abort)
 	r->queued = 0;
 	if (r->io.fd < 0)
 		return;
-	loop_remove(r->shard->loop, &r->io);
 	if (abort)
 		setsockopt(r->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(r->io.fd);
-	r->io.fd = -1;
+	loop_close(r->shard->loop, &r->io);
 }
 
 static bool at_fin(const struct relay *r)

@@ -6,7 +6,7 @@
  *
  * Every flow, its socket and its streams are one relay thread's, so nothing
  * that is done for a segment or a record needs a lock. Which one is decided
- * once, by who has least to do:
+ * once, by who has least to do (balance.c):
  *
  * - at the client's side for the SYN, by the worker that saw it;
  * - at the server's side for the OPEN: an idle stream may go to another thread
@@ -15,18 +15,14 @@
  * Where nobody has less to do than others, the hash of the connection decides,
  * and a stream stays. A connection that the table knows goes to the thread of
  * its entry, whoever has less to do.
- *
- * What a thread has to do is the number of its flows, and how busy it has been
- * lately: an idle flow and one that fills a processor are both one flow.
  */
+#include "accel/balance.h"
 #include "accel/internal.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* So many flows are as much as a tenth of a processor. */
-#define FLOWS_A_TENTH 8
 
 static void pump_pending(struct shard *sh)
 {
@@ -94,26 +90,18 @@ void shard_gather(struct shard *sh)
 
 /* ---- which one ---- */
 
-static unsigned load(const struct shard *sh)
+/* What each of them has to do. */
+static void loads(const struct accel *a, struct balance_load *load)
 {
-	return atomic_load_explicit(&sh->n_relays, memory_order_relaxed) +
-	       atomic_load_explicit(&sh->news, memory_order_relaxed) +
-	       FLOWS_A_TENTH * atomic_load_explicit(&sh->busy_tenths, memory_order_relaxed);
-}
+	unsigned i;
 
-static struct shard *least(struct shard *best)
-{
-	struct accel *a = best->a;
-	unsigned i, had = load(best), has;
-
-	for (i = 0; i < a->n_shards; i++) {
-		has = load(&a->shards[i]);
-		if (has < had) {
-			had = has;
-			best = &a->shards[i];
-		}
-	}
-	return best;
+	for (i = 0; i < a->n_shards; i++)
+		load[i] = (struct balance_load){
+			.flows = atomic_load_explicit(&a->shards[i].n_relays,
+						      memory_order_relaxed) +
+				 atomic_load_explicit(&a->shards[i].news, memory_order_relaxed),
+			.busy_tenths = atomic_load_explicit(&a->shards[i].busy_tenths,
+							    memory_order_relaxed)};
 }
 
 /* The shard that hears first of a connection without an entry: always the same. */
@@ -125,17 +113,21 @@ struct shard *shard_of_key(struct accel *a, const struct flow_key *key)
 /* The shard that a new connection's SYN is for. Any thread. */
 struct shard *shard_for_syn(struct accel *a, const struct flow_key *key)
 {
-	return least(shard_of_key(a, key));
+	struct balance_load load[BALANCE_MAX];
+	unsigned own = shard_of_key(a, key)->index;
+
+	loads(a, load);
+	return &a->shards[balance_for_syn(load, a->n_shards, own, atomic_load(&a->brief))];
 }
 
-/* The shard that is to serve a flow which the peer opens on a stream of @own. To move one costs
- * something, so there must be a reason. */
+/* The shard that is to serve a flow which the peer opens on a stream of @own. */
 struct shard *shard_for_open(struct shard *own)
 {
-	struct shard *best = least(own);
-	unsigned has = load(own), least_load = load(best);
+	struct accel *a = own->a;
+	struct balance_load load[BALANCE_MAX];
 
-	return has > least_load + least_load / 4 + !!least_load ? best : own;
+	loads(a, load);
+	return &a->shards[balance_for_open(load, a->n_shards, own->index, atomic_load(&a->brief))];
 }
 
 /* ---- time ---- */
@@ -151,6 +143,16 @@ static void measure_load(struct shard *sh, uint64_t now)
 	sh->processor_ns = used;
 	sh->busy = sh->moved - sh->ticked >= BUSY_BYTES;
 	sh->ticked = sh->moved;
+}
+
+/* Whether more connections have ended in this second than there are: then each has lasted less than
+ * that (Little's law). */
+static void measure_brevity(struct accel *a)
+{
+	uint64_t ended = atomic_load(&a->counts.closed) + atomic_load(&a->counts.reset);
+
+	atomic_store(&a->brief, ended - a->ended > atomic_load(&a->n_relays));
+	a->ended = ended;
 }
 
 static void tick(void *ctx)
@@ -170,6 +172,8 @@ static void tick(void *ctx)
 	rcu_read_unlock();
 	if (now - sh->swept_ns > NS_PER_S) {
 		sh->swept_ns = now;
+		if (!sh->index)
+			measure_brevity(sh->a);
 		accel_second(sh, now);
 	}
 }
@@ -202,9 +206,17 @@ int shard_start(struct shard *sh, void *(*run)(void *shard), struct err *e)
 	return 0;
 }
 
-/* What its thread does until shard_stop(). */
+/*
+ * What its thread does until shard_stop().
+ *
+ * Where processors are short, it does not interrupt others when it has something
+ * to do: a worker then finishes its batch and a host its work, and the thread
+ * finds more in each turn. Where one is idle, it begins at once all the same
+ * (sched(7), SCHED_BATCH).
+ */
 void shard_run(struct shard *sh)
 {
+	pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0});
 	rcu_register_thread();
 	share_start(sh);
 	loop_run(sh->loop);

@@ -328,9 +328,7 @@ void stack_unlisten(struct tap_listener *l)
 {
 	if (l->io.fd < 0)
 		return;
-	loop_remove(l->tap->stack->loop, &l->io);
-	close(l->io.fd);
-	l->io.fd = -1;
+	loop_close(l->tap->stack->loop, &l->io);
 }
 
 static int listen_on_tap(struct stack *s, struct tap *t, struct err *e)

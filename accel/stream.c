@@ -368,17 +368,29 @@ static void take_records(struct stream *s, const uint8_t *at, size_t len)
 		stream_keep(s, at, len);
 }
 
-/* Fills the thread's buffer. Returns how much came; *ret as SSL_read() has it if there is no more.
- */
-static size_t fill(struct stream *s, int *ret)
+/* Whether a read would find nothing. OpenSSL needs long to find that out. */
+static bool is_drained(const struct stream *s)
+{
+	return inbox_is_empty(SSL_get_rbio(s->ssl)) && !SSL_has_pending(s->ssl);
+}
+
+/* Fills the thread's buffer. Returns how much came; *error: as SSL_get_error() has it. */
+static size_t fill(struct stream *s, int *error)
 {
 	size_t len = 0;
+	int n;
 
-	for (*ret = 1; len < SCRATCH; len += (size_t)*ret) {
-		ERR_clear_error();
-		*ret = SSL_read(s->ssl, s->shard->scratch + len, (int)(SCRATCH - len));
-		if (*ret <= 0)
+	for (*error = SSL_ERROR_NONE; len < SCRATCH; len += (size_t)n) {
+		if (is_drained(s)) {
+			*error = SSL_ERROR_WANT_READ;
 			break;
+		}
+		ERR_clear_error();
+		n = SSL_read(s->ssl, s->shard->scratch + len, (int)(SCRATCH - len));
+		if (n <= 0) {
+			*error = SSL_get_error(s->ssl, n);
+			break;
+		}
 	}
 	return len;
 }
@@ -388,7 +400,7 @@ void stream_read(struct stream *s)
 {
 	unsigned turn;
 	size_t len;
-	int ret, error;
+	int error;
 
 	if (s->pending)
 		return; /* its turn is over */
@@ -399,8 +411,7 @@ void stream_read(struct stream *s)
 			s->shard->pending_streams = s;
 			return;
 		}
-		len = fill(s, &ret);
-		error = ret <= 0 ? SSL_get_error(s->ssl, ret) : SSL_ERROR_NONE;
+		len = fill(s, &error);
 		take_records(s, s->shard->scratch, len);
 		if (error == SSL_ERROR_NONE)
 			continue;

@@ -177,8 +177,7 @@ static void client_close(struct client *c)
 		;
 	*at = c->next;
 	c->server->n_clients--;
-	loop_remove(c->server->loop, &c->io);
-	close(c->io.fd);
+	loop_close(c->server->loop, &c->io);
 	close_fd(&c->out_fd);
 	free(c->in);
 	free(c->out);
@@ -376,8 +375,7 @@ void ctl_server_free(struct ctl_server *s)
 		return;
 	while (s->clients)
 		client_close(s->clients);
-	loop_remove(s->loop, &s->io);
-	close(s->io.fd);
+	loop_close(s->loop, &s->io);
 	close_fd(&s->attached);
 	free(s);
 }

@@ -131,15 +131,29 @@ int loop_modify(struct loop *l, struct loop_io *io, uint32_t events)
 	return control(l, EPOLL_CTL_MOD, io, events);
 }
 
-/* Stops watching a descriptor; it is not closed. Call before close(). */
-void loop_remove(struct loop *l, struct loop_io *io)
+/* What this turn still holds of a descriptor is not told. */
+static void skip(struct loop *l, const struct loop_io *io)
 {
 	int i;
 
-	control(l, EPOLL_CTL_DEL, io, 0);
 	for (i = l->at_event; i < l->n_events; i++)
 		if (l->events[i].data.ptr == io)
 			l->events[i].data.ptr = NULL;
+}
+
+/* Stops watching a descriptor; it is not closed. */
+void loop_remove(struct loop *l, struct loop_io *io)
+{
+	control(l, EPOLL_CTL_DEL, io, 0);
+	skip(l, io);
+}
+
+/* Closes a watched descriptor that has no duplicate: the kernel then watches it no more. */
+void loop_close(struct loop *l, struct loop_io *io)
+{
+	skip(l, io);
+	close(io->fd);
+	io->fd = -1;
 }
 
 /*

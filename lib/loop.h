@@ -33,6 +33,7 @@ void loop_free(struct loop *l);
 int loop_add(struct loop *l, struct loop_io *io, uint32_t events);
 int loop_modify(struct loop *l, struct loop_io *io, uint32_t events);
 void loop_remove(struct loop *l, struct loop_io *io);
+void loop_close(struct loop *l, struct loop_io *io);
 void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_ns, uint64_t period_ns);
 void loop_timer_stop(struct loop *l, struct loop_timer *t);
 void loop_on_turn_end(struct loop *l, bool (*fn)(void *ctx), void *ctx);

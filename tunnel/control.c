@@ -57,10 +57,8 @@ static void conn_free(struct conn *c)
 	if (is_half_open(c) && !c->reserved)
 		k->half_open--;
 	loop_timer_stop(k->loop, &c->deadline);
-	if (c->io.fd >= 0) { /* it was not handed over */
-		loop_remove(k->loop, &c->io);
-		close(c->io.fd);
-	}
+	if (c->io.fd >= 0) /* it was not handed over */
+		loop_close(k->loop, &c->io);
 	SSL_free(c->ssl);
 	tx_session_free(c->tx);
 	if (c->rx && c->acked) /* the peer may have begun to use it */
@@ -647,11 +645,8 @@ void control_rebind(struct control *k)
 {
 	struct err e;
 
-	if (k->listener.fd >= 0) {
-		loop_remove(k->loop, &k->listener);
-		close(k->listener.fd);
-		k->listener.fd = -1;
-	}
+	if (k->listener.fd >= 0)
+		loop_close(k->loop, &k->listener);
 	if (control_listen(k, &e))
 		log_error("%s", e.text);
 }
@@ -730,10 +725,8 @@ void control_release(struct control *k)
 	for (i = 0; i < SESSION_SLOTS; i++)
 		if (k->tunnel->sessions.slots[i])
 			session_remove(&k->tunnel->sessions, k->tunnel->sessions.slots[i]);
-	if (k->listener.fd >= 0) {
-		loop_remove(k->loop, &k->listener);
-		close(k->listener.fd);
-	}
+	if (k->listener.fd >= 0)
+		loop_close(k->loop, &k->listener);
 	SSL_CTX_free(k->server);
 	SSL_CTX_free(k->client);
 	identity_free(&k->identity);
