@@ -398,7 +398,8 @@ static const struct opt tunnel_table[] = {
 	 .help = "sealed: where peers reach us, UDP and TCP; default: port 7245 on every address"},
 	{"workers", 0, .type = OPT_COUNT, .arg = "N", .deflt = "0", .offset = CONF(workers),
 	 .max = WORKERS_MAX,
-	 .help = "sealed: threads that move frames, up to 64; 0: one a processor that we may use"},
+	 .help = "sealed: threads that move frames, up to 64; 0: one a processor that we may use, or "
+		 "for two where some tag is accelerated"},
 	{"ciphers", 0, .type = OPT_CALL, .arg = "LIST", .deflt = "aes-256-gcm,chacha20-poly1305",
 	 .call = call_ciphers, .help = "sealed: ciphers allowed, best first; who calls decides"},
 	{"rekey-after-time", 0, .type = OPT_TIME, .arg = "TIME", .deflt = "1h",
@@ -731,4 +732,15 @@ bool conf_accelerates(const struct conf *c, uint32_t tag)
 		if (c->ports[i].tag == tag && c->ports[i].accel)
 			return true;
 	return conf_tag(c, tag)->accel;
+}
+
+/* Whether TCP of some tag is to be accelerated. */
+bool conf_accelerates_some(const struct conf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->n_ports; i++)
+		if (conf_accelerates(c, c->ports[i].tag))
+			return true;
+	return false;
 }

@@ -135,6 +135,7 @@ int conf_load(struct conf *c, int argc, char **argv, struct err *e);
 const struct conf_tag *conf_tag(const struct conf *c, uint32_t tag);
 extern const char *const conf_oversize_names[];
 bool conf_accelerates(const struct conf *c, uint32_t tag);
+bool conf_accelerates_some(const struct conf *c);
 int conf_check(const struct conf *c, struct err *e);
 void conf_release(struct conf *c);
 void conf_help(void);

@@ -424,8 +424,13 @@ static json_t *answer(void *ctx, const json_t *request)
 
 static unsigned count_workers(const struct tunnel *t)
 {
-	uint64_t n = t->conf->workers ? t->conf->workers : processors_allowed();
+	uint64_t n = t->conf->workers;
 
+	/* Relay threads do most of the work there, and the fewer threads share the rest, the more
+	 * each finds to do when it is woken. */
+	if (!n)
+		n = conf_accelerates_some(t->conf) ? (processors_allowed() + 1) / 2
+						   : processors_allowed();
 	return n < t->outer_ops->workers_max ? (unsigned)n : t->outer_ops->workers_max;
 }
 
