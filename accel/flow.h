@@ -50,6 +50,7 @@ enum flow_fin { FLOW_FIN_NONE, FLOW_FIN_WITHHELD, FLOW_FIN_RELEASED };
 /* Shared by the threads: workers read it under RCU; what they change is atomic or under its lock.
  */
 struct flow {
+	struct cds_lfht_node node; /* beside the key, which is read next */
 	struct flow_key key;
 	struct shard *shard; /* whose relay thread's it is */
 	uint8_t ip_version;
@@ -80,7 +81,6 @@ struct flow {
 	_Atomic uint8_t stack_scale; /* of that window */
 	int slot;	     /* in the journal, + 1; 0: none. Its relay thread's own, as is */
 	struct relay *relay; /* its relay thread's own; NULL: nothing is relayed (any more) */
-	struct cds_lfht_node node;
 	struct rcu_head rcu;
 };
 
