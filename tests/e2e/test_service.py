@@ -25,6 +25,20 @@ def test_the_service_manager_is_told_ready_alive_and_stopping(make_lab, tmp_path
         assert message == b"STOPPING=1"
 
 
+def test_the_c_library_is_told_how_to_copy_at_most_once(make_lab):
+    """Where copies are slow the program runs itself anew; what the user has set stays, and so does its name."""
+    mine, threshold = "glibc.malloc.arena_max=8", "glibc.cpu.x86_rep_movsb_threshold="
+    lab = make_lab()
+    for given in (mine, f"{mine}:{threshold}4096"):
+        tunnel = lab.tunnel("A", *PLAIN, env={"GLIBC_TUNABLES": given})
+        # The library puts zeros between them as it reads them.
+        has = Path(f"/proc/{tunnel.pid}/environ").read_text(encoding="utf-8").replace("\0", ":") + ":"
+        assert f":GLIBC_TUNABLES={given}:" in has
+        assert has.count(threshold) <= 1
+        assert Path(f"/proc/{tunnel.pid}/comm").read_text(encoding="utf-8") == "longhaul\n"
+        tunnel.stop()
+
+
 def test_install_puts_a_verified_unit_the_pages_and_the_program(tmp_path):
     subprocess.run(["make", "-s", "install", f"DESTDIR={tmp_path}", "PREFIX=/usr"], cwd=ROOT, check=True)
     program = tmp_path / "usr/bin/longhaul"
