@@ -321,8 +321,7 @@ void pump_flush(struct relay *r)
 	credit_back(r);
 	if (!r->queue && r->life.peer_fin && !r->shut) {
 		r->shut = true;
-		shutdown(r->io.fd, SHUT_WR);
-		pump_check_acked(r);
+		shutdown(r->io.fd, SHUT_WR); /* that it is acknowledged is an event */
 	}
 }
 
