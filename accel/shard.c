@@ -24,6 +24,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* So many connections a second more than there are make what begins next a brief one. */
+#define BRIEF_MIN 200
+
 static void pump_pending(struct shard *sh)
 {
 	struct relay *r = sh->pending_relays, *next;
@@ -145,13 +148,13 @@ static void measure_load(struct shard *sh, uint64_t now)
 	sh->ticked = sh->moved;
 }
 
-/* Whether more connections have ended in this second than there are: then each has lasted less than
- * that (Little's law). */
+/* Whether many more connections have ended in this second than there are: then each has lasted less
+ * than that (Little's law). Where they are few it matters little, and what begins next may stay. */
 static void measure_brevity(struct accel *a)
 {
 	uint64_t ended = atomic_load(&a->counts.closed) + atomic_load(&a->counts.reset);
 
-	atomic_store(&a->brief, ended - a->ended > atomic_load(&a->n_relays));
+	atomic_store(&a->brief, ended - a->ended > atomic_load(&a->n_relays) + BRIEF_MIN);
 	a->ended = ended;
 }
 
