@@ -192,7 +192,8 @@ struct pool {
 
 /* What a peer remembers, and what is to be told to it. */
 struct peer_memory {
-	uint32_t instance;  /* number that its process has chosen; 0: not met yet */
+	uint32_t instance;  /* when its process began (memory.c); 0: not met yet */
+	unsigned streams;   /* that lead to it */
 	unsigned ending;    /* rounds under way that break streams to an earlier process */
 	bool owed;	    /* it has not been told yet what was lost with the earlier one */
 	bool told;	    /* it has said which connections it knew to be accelerated */
@@ -260,7 +261,7 @@ struct accel {
 	struct stack stack;
 	struct flow_table flows;
 	struct journal *journal;    /* NULL: none */
-	uint32_t instance;	    /* chosen at the start, tells it from other lives */
+	uint32_t instance;	    /* when it began: tells it from other lives */
 	_Atomic uint32_t next_flow; /* numbers of flows that we open, to whichever peer */
 	struct accel_counts counts;
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
@@ -373,6 +374,7 @@ void memory_remove(struct accel *a, struct flow *f);
 void memory_forget(struct accel *a, struct flow *f);
 void memory_lost(struct accel *a, struct flow *f, bool client_here);
 void memory_met(struct stream *s, uint32_t instance);
+void memory_left(const struct stream *s);
 bool memory_is_earlier(const struct stream *s);
 void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len);
 void memory_told(struct stream *s, bool knows);

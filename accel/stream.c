@@ -115,6 +115,7 @@ static void to_dead(struct stream *s)
 	if (s->dead)
 		return;
 	stream_leave_pool(s);
+	memory_left(s);
 	s->dead = true;
 	s->next_dead = s->shard->dead_streams;
 	s->shard->dead_streams = s;

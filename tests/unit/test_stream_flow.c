@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* test_stream_flow.c - streams and their flows: threads that they go to, flows that end, stripes */
+#include "streams.h"
+
+static void a_stream_that_moves_serves_the_other_threads_flows(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 2), *stays = s->next;
+
+	f->a.n_shards = 2;
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	assert_int_equal(told(f->peer[1]), RECORD_HELLO);
+	stream_move(s, &f->shards[1]);
+	assert_int_equal(f->shards[0].pools[0].idle, 1);
+	assert_ptr_equal(f->shards[0].streams, s); /* until the end of the turn */
+	stream_send_off(f->shards);
+	assert_ptr_equal(f->shards[0].streams, stays);
+	assert_int_equal(f->shards[1].pools[0].all, 1);
+	assert_ptr_equal(run(&f->shards[1]), s);
+	assert_int_equal(f->shards[1].pools[0].idle, 1);
+	assert_int_equal(f->a.n_streams, 2);
+	assert_ptr_equal(stream_take(f->shards, 0, 0), stays);
+	assert_int_equal(f->shards[0].pools[0].idle, 0);
+	assert_ptr_equal(stream_take(&f->shards[1], 0, 0), s);
+	stream_send(s, RECORD_DELIVERED, NULL, 0);
+	assert_true(stream_flush(s));
+	assert_int_equal(told(f->peer[1]), RECORD_DELIVERED);
+}
+
+static void a_stream_with_a_flow_does_not_move(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	struct relay r = {0};
+
+	f->a.n_shards = 2;
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
+	s->relay = &r;
+	stream_move(s, &f->shards[1]);
+	stream_send_off(f->shards);
+	assert_ptr_equal(s->shard, f->shards);
+	s->relay = NULL;
+}
+
+static void a_stream_that_retires_on_its_way_takes_no_memory_of_the_thread_it_left(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	unsigned before = f->shards[0].chunks.n;
+
+	f->a.n_shards = 2;
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	stream_move(s, &f->shards[1]);
+	stream_send_off(f->shards);
+	atomic_store(&f->a.path_ns[0], clock_ns());
+	assert_ptr_equal(run(&f->shards[1]), s);
+	assert_int_equal(s->state, STREAM_CLOSING);
+	assert_int_equal(told(f->peer[0]), 0);
+	assert_int_equal(f->shards[1].chunks.n, 1); /* what its last word was in */
+	assert_int_equal(f->shards[0].chunks.n, before);
+}
+
+static void a_stream_that_dies_before_it_goes_does_not_go(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	f->a.n_shards = 2;
+	stream_move(s, &f->shards[1]);
+	stream_break(s, "it is a test");
+	stream_send_off(f->shards);
+	stream_free_dead(f->shards);
+	assert_null(f->shards[0].streams);
+	assert_int_equal(f->a.n_streams, 0);
+}
+
+/* What a peer says that knows all, and opens a connection from 10.0.0.1 to 10.0.0.2. */
+static size_t opening(uint8_t *at)
+{
+	static const uint8_t all_known[TUPLES_END_LEN] = {1};
+	struct open_record o = {.tuple = {.tag = 5,
+					  .ip_version = 4,
+					  .client = {[10] = 0xff, 0xff, 10, 0, 0, 1},
+					  .server = {[10] = 0xff, 0xff, 10, 0, 0, 2},
+					  .client_port = 1000,
+					  .server_port = 2000},
+				.client_mac = {2, 0, 0, 0, 0, 1},
+				.server_mac = {2, 0, 0, 0, 0, 2},
+				.mss = 1460,
+				.stripes = 1,
+				.credit = CREDIT_MIN};
+	uint8_t hello[HELLO_LEN] = {0}, open[OPEN_LEN];
+	size_t len;
+
+	store_be16(hello, STREAM_VERSION);
+	store_be32(hello + 4, 7);
+	open_store(open, &o);
+	len = put(at, RECORD_HELLO, 0, hello, HELLO_LEN);
+	len += put(at + len, RECORD_OPEN, 1, open, OPEN_LEN);
+	return len + put(at + len, RECORD_TUPLES_END, 0, all_known, TUPLES_END_LEN);
+}
+
+static void what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_said(void **state)
+{
+	const struct flow_key key = {.local = {[10] = 0xff, 0xff, 10, 0, 0, 2},
+				     .remote = {[10] = 0xff, 0xff, 10, 0, 0, 1},
+				     .local_port = 2000,
+				     .remote_port = 1000};
+	struct fixture *f = *state;
+	uint8_t said[256];
+	struct stream *s;
+
+	f->a.n_shards = 2;
+	f->a.conf.n_tags = 1;
+	f->a.conf.tags[0] = (struct accel_tag){.number = 5, .on = true};
+	f->a.host.agreed = agreed;
+	f->a.host.place = place;
+	f->a.memories[0].instance = 7; /* it was met before */
+	assert_non_null(flow_add(&f->a.flows, &key, 4, FLOW_BRIDGE, now_ms(), &f->shards[1]));
+	hand_over(f, false);
+	assert_true(SSL_write(f->peer[0], said, (int)opening(said)) > 0);
+	s = run(f->shards);
+	assert_ptr_equal(s->to, &f->shards[1]);
+	stream_send_off(f->shards);
+	assert_ptr_equal(run(&f->shards[1]), s);
+	stream_flush(s);
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	assert_int_equal(told(f->peer[0]), RECORD_REFUSED); /* it is bridged */
+	assert_int_equal(s->generation, 1);
+	assert_int_equal(s->state, STREAM_IDLE);
+	assert_true(f->a.memories[0].told && f->a.memories[0].knows);
+	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
+}
+
+/* Has a stream's buffer be full, so that it breaks when more is said. */
+static void fill(struct stream *s)
+{
+	s->out = chunk_take(&s->shard->chunks);
+	s->out->len = CHUNK_ROOM;
+}
+
+static void a_flow_whose_last_word_cannot_be_said_ends_once(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	struct relay *r;
+
+	stream_take(f->shards, 0, 0);
+	r = opened(f, s, LIFE_FAR);
+	r->life.host_fin = r->life.peer_fin = r->life.peer_delivered = r->life.done_got = true;
+	fill(s);
+	relay_event(r, LIFE_EV_host_acked);
+	assert_true(s->dead);
+	assert_true(r->ended);
+	assert_int_equal(r->flow->way, FLOW_CLOSED);
+	assert_ptr_equal(f->shards[0].ended_relays, r);
+	assert_null(r->next_ended);
+	assert_int_equal(atomic_load(&f->a.counts.closed), 1);
+	release(r);
+	assert_int_equal(f->a.n_relays, 0);
+}
+
+static void a_flow_whose_fin_cannot_be_said_is_reset_once(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	struct relay *r;
+
+	stream_take(f->shards, 0, 0);
+	r = opened(f, s, LIFE_FAR);
+	fill(s);
+	relay_event(r, LIFE_EV_host_eof);
+	assert_true(s->dead && r->ended);
+	assert_int_equal(r->flow->way, FLOW_RESET);
+	assert_null(r->next_ended);
+	assert_int_equal(atomic_load(&f->a.counts.reset), 1);
+	release(r);
+}
+
+static void a_flow_that_is_refused_stripes_goes_on_without_room_for_copies(void **state)
+{
+	static const uint8_t why[REFUSED_LEN] = {REFUSE_stripes};
+	struct fixture *f = *state;
+	struct stream *other = new_streams(f, 2), *s = other->next;
+	uint8_t said[2 * RECORD_HDR_LEN + HELLO_LEN + REFUSED_LEN], hello[HELLO_LEN] = {0};
+	struct relay *r;
+	size_t len;
+
+	f->a.conf.n_tags = 1;
+	f->a.budget.limit = 8 << 20; /* an eighth is a flow's */
+	f->a.memories[0].instance = 7;
+	assert_ptr_equal(stream_take(f->shards, 0, 0), s);
+	r = opened(f, s, LIFE_NEAR);
+	r->sent = 1 << 20;
+	r->limit = 4 << 20;
+	stripes_tick(r, clock_ns());
+	assert_true(other->joining);
+	assert_true(r->striped->keeping);
+	assert_true(stripes_room(r) < r->limit - r->sent);
+	store_be16(hello, STREAM_VERSION);
+	store_be32(hello + 4, 7);
+	len = put(said, RECORD_HELLO, 0, hello, HELLO_LEN);
+	len += put(said + len, RECORD_REFUSED, 1, why, REFUSED_LEN);
+	assert_int_equal(SSL_write(f->peer[1], said, (int)len), len);
+	hear(other);
+	assert_false(other->joining);
+	assert_int_equal(other->state, STREAM_IDLE);
+	r->pending = false;
+	f->shards[0].pending_relays = NULL;
+	stripes_tick(r, clock_ns());
+	assert_false(r->striped->keeping);
+	assert_true(r->pending);
+	release(r);
+	s->relay = NULL;
+}
+
+static void who_joins_is_told_at_once_what_its_copies_wait_for(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s;
+	struct relay *r;
+	int fds[2];
+
+	hand_over(f, false);
+	hand_over(f, false);
+	s = run(f->shards);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	s->next->state = STREAM_BUSY;
+	r = opened(f, s->next, LIFE_FAR);
+	pump_attach(r, fds[0]);
+	r->limit = 1 << 20;
+	r->window = 16 << 20;
+	f->a.budget.granted = r->window;
+	r->received = r->taken = 512 << 10; /* less than a sixteenth of the window */
+	pump_flush(r);
+	assert_int_equal(r->told, 0);
+	s->state = STREAM_BUSY;
+	assert_true(stripes_join(s, r));
+	assert_int_equal(r->told, r->taken);
+	release(r);
+	s->relay = s->next->relay = NULL;
+	close(fds[1]);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(a_stream_that_moves_serves_the_other_threads_flows),
+		TEST(a_stream_with_a_flow_does_not_move),
+		TEST(a_stream_that_retires_on_its_way_takes_no_memory_of_the_thread_it_left),
+		TEST(a_stream_that_dies_before_it_goes_does_not_go),
+		TEST(what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_said),
+		TEST(a_flow_whose_last_word_cannot_be_said_ends_once),
+		TEST(a_flow_whose_fin_cannot_be_said_is_reset_once),
+		TEST(a_flow_that_is_refused_stripes_goes_on_without_room_for_copies),
+		TEST(who_joins_is_told_at_once_what_its_copies_wait_for),
+	};
+
+	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
+}
