@@ -27,6 +27,23 @@ static void a_stream_that_moves_serves_the_other_threads_flows(void **state)
 	assert_int_equal(told(f->peer[1]), RECORD_DELIVERED);
 }
 
+static void a_stream_goes_when_its_last_word_is_written(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	f->a.n_shards = 2;
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	stream_take(f->shards, 0, 0);
+	stream_send_lazily(s, RECORD_DONE);
+	stream_free_for_next(s);
+	stream_move(s, &f->shards[1]);
+	stream_send_off(f->shards);
+	assert_ptr_equal(s->shard, &f->shards[1]);
+	assert_int_equal(told(f->peer[0]), RECORD_DONE); /* which has not got it yet */
+	assert_ptr_equal(run(&f->shards[1]), s);
+}
+
 static void a_stream_with_a_flow_does_not_move(void **state)
 {
 	struct fixture *f = *state;
@@ -242,11 +259,72 @@ static void who_joins_is_told_at_once_what_its_copies_wait_for(void **state)
 	close(fds[1]);
 }
 
+/* Has the peer open a connection again whose relay is still here. Returns the stream that the
+ * relay is on. */
+static struct stream *open_again(struct fixture *f, bool done)
+{
+	struct stream *y, *x;
+	uint8_t said[256];
+	struct relay *r;
+
+	f->a.conf.n_tags = 1;
+	f->a.conf.tags[0] = (struct accel_tag){.number = 5, .on = true};
+	f->a.host.agreed = agreed;
+	f->a.host.place = place;
+	f->a.memories[0].instance = 7;
+	hand_over(f, false);
+	hand_over(f, false);
+	y = run(f->shards);
+	x = y->next;
+	x->state = STREAM_BUSY;
+	x->instance = 7;
+	x->heard = true;
+	x->flow = x->generation = 9;
+	r = opened(f, x, LIFE_FAR);
+	r->life.host_fin = r->life.peer_fin = true;
+	r->life.host_acked = r->life.peer_delivered = r->life.done_sent = done;
+	f->a.limits.relays = 1; /* there is no stack to make the new one */
+	assert_true(SSL_write(f->peer[1], said, (int)opening(said)) > 0);
+	hear(y);
+	assert_true(r->ended);
+	assert_null(r->flow->relay);
+	assert_null(x->relay);
+	assert_int_equal(y->state, STREAM_IDLE);
+	release(r);
+	return x;
+}
+
+static void a_connection_that_is_opened_again_is_done_though_that_comes_late(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *x = open_again(f, true);
+	uint8_t done[RECORD_HDR_LEN];
+
+	assert_int_equal(atomic_load(&f->a.counts.closed), 1);
+	assert_int_equal(x->state, STREAM_IDLE);
+	record_store(done, &(struct record){.type = RECORD_DONE, .flow = 9, .generation = 9});
+	assert_int_equal(SSL_write(f->peer[0], done, sizeof(done)), sizeof(done));
+	hear(x);
+	assert_false(x->dead);
+	assert_int_equal(x->state, STREAM_IDLE);
+	assert_int_equal(atomic_load(&f->a.counts.protocol), 0);
+}
+
+static void a_connection_that_is_opened_again_was_reset_if_it_was_not_done(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *x = open_again(f, false);
+
+	assert_int_equal(atomic_load(&f->a.counts.reset), 1);
+	assert_int_equal(x->state, STREAM_CLOSING);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(a_stream_that_moves_serves_the_other_threads_flows),
+		TEST(a_stream_goes_when_its_last_word_is_written),
 		TEST(a_stream_with_a_flow_does_not_move),
 		TEST(a_stream_that_retires_on_its_way_takes_no_memory_of_the_thread_it_left),
 		TEST(a_stream_that_dies_before_it_goes_does_not_go),
@@ -255,6 +333,8 @@ int main(void)
 		TEST(a_flow_whose_fin_cannot_be_said_is_reset_once),
 		TEST(a_flow_that_is_refused_stripes_goes_on_without_room_for_copies),
 		TEST(who_joins_is_told_at_once_what_its_copies_wait_for),
+		TEST(a_connection_that_is_opened_again_is_done_though_that_comes_late),
+		TEST(a_connection_that_is_opened_again_was_reset_if_it_was_not_done),
 	};
 
 	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);
