@@ -335,9 +335,11 @@ void accel_stop(struct accel *a)
 void accel_free(struct accel *a)
 {
 	unsigned i, n;
+	bool clean;
 
 	if (!a)
 		return;
+	clean = atomic_exchange(&a->stopping, true);
 	n = a->shards ? a->conf.n_relay_threads : 0;
 	if (!a->started) /* it must not begin to run */
 		for (i = 0; i < n; i++)
@@ -346,11 +348,12 @@ void accel_free(struct accel *a)
 	sem_post(&a->go);
 	for (i = 0; i < a->n_shards; i++)
 		shard_stop(&a->shards[i]);
+	shard_drain(a);
 	for (i = 0; i < a->n_shards; i++)
 		shard_end_all(&a->shards[i]);
 	if (a->stack.loop)
 		stack_close(&a->stack);
-	memory_close(a, a->stopping);
+	memory_close(a, clean);
 	flow_table_release(&a->flows);
 	sem_destroy(&a->ready);
 	sem_destroy(&a->go);

@@ -322,6 +322,7 @@ struct shard *shard_of_key(struct accel *a, const struct flow_key *key);
 struct shard *shard_for_syn(struct accel *a, const struct flow_key *key);
 struct shard *shard_for_open(struct shard *own);
 void shard_stop(struct shard *sh);
+void shard_drain(struct accel *a);
 void shard_end_all(struct shard *sh);
 void shard_release(struct shard *sh);
 void shard_gather(struct shard *sh);

@@ -242,6 +242,20 @@ void shard_stop(struct shard *sh)
 	sh->running = false;
 }
 
+/* Makes what was posted to threads that had ended. Streams on their way are somebody's again. */
+void shard_drain(struct accel *a)
+{
+	unsigned i;
+	bool any;
+
+	do {
+		any = false;
+		for (i = 0; a->shards && i < a->conf.n_relay_threads; i++)
+			if (a->shards[i].loop)
+				any |= loop_drain(a->shards[i].loop);
+	} while (any);
+}
+
 /* Closes what it has open. Its thread has ended. */
 void shard_end_all(struct shard *sh)
 {

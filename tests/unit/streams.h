@@ -57,6 +57,7 @@ static inline int set_up(void **state)
 					.heard_ns = heard_now};
 	f->a.conf.outage_ns = 30 * NS_PER_S;
 	f->a.conf.n_peers = 1;
+	f->a.conf.n_relay_threads = 2;
 	f->a.shards = f->shards;
 	f->a.n_shards = 1;
 	for (i = 0; i < 2; i++) {
@@ -82,6 +83,8 @@ static inline int tear_down(void **state)
 	struct fixture *f = *state;
 	unsigned i;
 
+	atomic_store(&f->a.stopping, true);
+	shard_drain(&f->a);
 	for (i = 0; i < 2; i++)
 		while (f->shards[i].streams)
 			stream_destroy(f->shards[i].streams);

@@ -2,6 +2,18 @@
 /* test_stream_flow.c - streams and their flows: threads that they go to, flows that end, stripes */
 #include "streams.h"
 
+/* Memory that is short for what one thread tells another. */
+static bool posts_fail;
+
+static int post(struct loop *l, void (*fn)(void *arg), void *arg)
+{
+	return posts_fail ? -ENOMEM : loop_post(l, fn, arg);
+}
+
+#define loop_post post
+#include "accel/stream_move.c"
+#undef loop_post
+
 static void a_stream_that_moves_serves_the_other_threads_flows(void **state)
 {
 	struct fixture *f = *state;
@@ -42,6 +54,49 @@ static void a_stream_goes_when_its_last_word_is_written(void **state)
 	assert_ptr_equal(s->shard, &f->shards[1]);
 	assert_int_equal(told(f->peer[0]), RECORD_DONE); /* which has not got it yet */
 	assert_ptr_equal(run(&f->shards[1]), s);
+}
+
+static void a_stream_that_cannot_go_is_not_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	unsigned before = f->shards[0].pools[0].coming;
+
+	f->a.n_shards = 2;
+	f->shards[1].pools[0].asked = 1000; /* nobody waits for more */
+	s->asked_for = stream_asker(&f->a, 0) == &f->shards[1];
+	assert_true(s->asked_for);
+	assert_int_equal(f->shards[1].pools[0].coming, 1);
+	stream_move(s, &f->shards[1]);
+	posts_fail = true;
+	stream_send_off(f->shards);
+	posts_fail = false;
+	assert_true(s->dead);
+	assert_int_equal(f->shards[1].pools[0].coming, 0);
+	assert_int_equal(f->shards[0].pools[0].coming, before);
+	assert_int_equal(f->shards[1].pools[0].all, 0);
+	stream_free_dead(f->shards);
+	assert_int_equal(f->a.n_streams, 0);
+}
+
+static void a_stream_on_its_way_to_a_thread_that_has_ended_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+
+	f->a.n_shards = 2;
+	assert_int_equal(told(f->peer[0]), RECORD_HELLO);
+	stream_move(s, &f->shards[1]);
+	stream_send_off(f->shards);
+	hand_over(f, true); /* and one that the tunnel has just made */
+	atomic_store(&f->a.stopping, true);
+	assert_int_equal(f->a.n_streams, 2);
+	shard_drain(&f->a);
+	shard_end_all(&f->shards[0]);
+	shard_end_all(&f->shards[1]);
+	assert_int_equal(f->a.n_streams, 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(recv(SSL_get_fd(f->peer[i]), &(char){0}, 1, 0), 0);
 }
 
 static void a_stream_with_a_flow_does_not_move(void **state)
@@ -325,6 +380,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_stream_that_moves_serves_the_other_threads_flows),
 		TEST(a_stream_goes_when_its_last_word_is_written),
+		TEST(a_stream_that_cannot_go_is_not_waited_for),
+		TEST(a_stream_on_its_way_to_a_thread_that_has_ended_is_closed),
 		TEST(a_stream_with_a_flow_does_not_move),
 		TEST(a_stream_that_retires_on_its_way_takes_no_memory_of_the_thread_it_left),
 		TEST(a_stream_that_dies_before_it_goes_does_not_go),
