@@ -33,7 +33,8 @@
  */
 #define QUARANTINE_NS (120 * NS_PER_S)
 
-#define TICK_NS (100 * NS_PER_MS)
+#define TICK_NS	       (100 * NS_PER_MS)
+#define TICKS_A_SECOND ((unsigned)(NS_PER_S / TICK_NS))
 
 /* The relay thread is busy from so many bytes a tick on: 320 Mbit/s. Then a turn that would find
  * little waits for more. */
@@ -222,7 +223,8 @@ struct shard {
 	_Atomic unsigned busy_tenths; /* of a processor, in the last tick */
 	counter bytes_out, bytes_in;
 	uint64_t processor_ns; /* that it has used by the last tick */
-	uint64_t tick_ns, swept_ns;
+	uint64_t tick_ns, second_ns;
+	struct flow_list flows; /* entries of the table */
 	struct relay *relays;
 	struct stream *streams;
 	struct pool pools[ACCEL_PEERS_MAX];
@@ -310,6 +312,7 @@ static inline uint32_t now_ms(void)
 }
 
 /* accel.c */
+void accel_sweep(struct shard *sh, uint64_t now);
 void accel_second(struct shard *sh, uint64_t now);
 void accel_everywhere(struct accel *a, const struct errand *e);
 void accel_count_bypass(struct accel *a, enum accel_reason reason);

@@ -77,7 +77,7 @@ static struct flow *bury(struct shard *sh, const struct tuple *t, bool client_he
 	flow_key_from_tuple(&key, t, client_here, (unsigned)tag);
 	f = flow_find(&a->flows, &key);
 	if (!f) {
-		f = flow_add(&a->flows, &key, t->ip_version, FLOW_RESET, now_ms(), sh);
+		f = flow_add(&a->flows, &key, t->ip_version, FLOW_RESET, now_ms(), &sh->flows);
 		added = f != NULL;
 	}
 	if (!f || (!added && !flow_settle(f, FLOW_RESET)))
@@ -460,7 +460,7 @@ void memory_unknown(struct shard *sh, unsigned tag, struct frame *f, struct pack
 	}
 	if (atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return;
-	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms(), sh);
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms(), &sh->flows);
 	if (!fl)
 		return;
 	atomic_store(&fl->until_ms, (now_ms() + QUERY_MS) | 1);
@@ -483,7 +483,7 @@ void memory_bridged(struct shard *sh, const struct flow_key *key)
 
 	if (!f && atomic_load(&a->flows.count) < ENTRIES_MAX) {
 		f = flow_add(&a->flows, key, key->local[10] == 0xff ? 4 : 6, FLOW_BRIDGE, now_ms(),
-			     sh);
+			     &sh->flows);
 		added = f != NULL;
 	}
 	if (f && (added || flow_settle(f, FLOW_BRIDGE)))

@@ -554,7 +554,7 @@ void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p
 		a->host.send(a->host.ctx, tag, f);
 		return;
 	}
-	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms(), sh);
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms(), &sh->flows);
 	if (!fl) {
 		fl = flow_find(&a->flows, &key);
 		if (fl) /* another thread's, by now */
@@ -624,7 +624,7 @@ static struct flow *far_entry(const struct stream *s, const struct open_record *
 	if (a->n_relays >= a->limits.relays || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	/* Workers must not see it as diverted before it is complete. */
-	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms(), sh);
+	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms(), &sh->flows);
 	if (!f)
 		return NULL;
 	memcpy(f->local_mac, o->server_mac, 6);

@@ -170,8 +170,9 @@ static void tick(void *ctx)
 		stream_tick(s, now);
 	warm_tick(sh, now);
 	rcu_read_unlock();
-	if (now - sh->swept_ns > NS_PER_S) {
-		sh->swept_ns = now;
+	accel_sweep(sh, now);
+	if (now - sh->second_ns > NS_PER_S) {
+		sh->second_ns = now;
 		if (!sh->index)
 			measure_brevity(sh->a);
 		accel_second(sh, now);
@@ -183,6 +184,7 @@ int shard_init(struct shard *sh, struct accel *a, struct err *e)
 {
 	sh->a = a;
 	sh->index = (unsigned)(sh - a->shards);
+	sh->flows.shard = sh;
 	sh->loop = loop_new(e);
 	if (!sh->loop)
 		return -EIO;

@@ -62,6 +62,7 @@ static inline int set_up(void **state)
 	f->a.n_shards = 1;
 	for (i = 0; i < 2; i++) {
 		f->shards[i].a = &f->a;
+		f->shards[i].flows.shard = &f->shards[i];
 		f->shards[i].loop = loop_new(&e);
 		f->shards[i].scratch = malloc(SCRATCH);
 	}
@@ -216,7 +217,7 @@ static const struct flow_key key_of_a_flow = {.local = {[10] = 0xff, 0xff, 10, 0
 static inline struct relay *opened(struct fixture *f, struct stream *s, enum life_role role)
 {
 	struct flow *fl = flow_add(&f->a.flows, &key_of_a_flow, 4, FLOW_DIVERT, now_ms(),
-				   f->shards);
+				   &f->shards[0].flows);
 	struct relay *r;
 
 	f->a.buffers.limit = 1 << 30;

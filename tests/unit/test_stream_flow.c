@@ -188,7 +188,7 @@ static void what_is_opened_goes_to_the_thread_of_its_entry_with_all_that_was_sai
 	f->a.host.agreed = agreed;
 	f->a.host.place = place;
 	f->a.memories[0].instance = 7; /* it was met before */
-	assert_non_null(flow_add(&f->a.flows, &key, 4, FLOW_BRIDGE, now_ms(), &f->shards[1]));
+	assert_non_null(flow_add(&f->a.flows, &key, 4, FLOW_BRIDGE, now_ms(), &f->shards[1].flows));
 	hand_over(f, false);
 	assert_true(SSL_write(f->peer[0], said, (int)opening(said)) > 0);
 	s = run(f->shards);
