@@ -44,7 +44,6 @@
 #define SYN_PATIENCE_NS (4 * NS_PER_S)	  /* beyond twice the last interval between two SYNs */
 #define SYN_INTERVAL_NS (3 * NS_PER_S)	  /* a first interval is at most this: RFC 1122 4.2.3.1 */
 #define ACCEPT_WAIT_NS	(3 * NS_PER_S)	  /* for the client's ACK of our SYN/ACK */
-#define STREAM_WAIT_NS	(1 * NS_PER_S)	  /* for a free stream */
 #define ANSWER_WAIT_NS	(500 * NS_PER_MS) /* besides a round trip, for the server's SYN/ACK */
 #define STREAM_AGE_NS	(3600 * NS_PER_S)
 #define STREAM_CLOSE_NS (5 * NS_PER_S) /* for the peer to read our last words */
@@ -278,6 +277,7 @@ struct accel {
 	pthread_mutex_t memory_lock; /* of the journal, and of: */
 	struct peer_memory memories[ACCEL_PEERS_MAX];
 	_Atomic uint64_t path_ns[ACCEL_PEERS_MAX]; /* when the path became another */
+	_Atomic uint64_t rtt_ns[ACCEL_PEERS_MAX];  /* as a stream has measured it; 0: not yet */
 	_Atomic uint64_t share[ACCEL_PEERS_MAX];   /* of a peer's rate, bytes a second, for its
 						      streams; 0: not divided yet */
 	_Atomic bool stopping;
