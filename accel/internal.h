@@ -82,6 +82,7 @@ struct relay {
 	struct stream *stream;	 /* NULL: waiting for one, or done with it. One of its stripes */
 	struct stripes *striped; /* NULL: it has not had more than one stream */
 	struct stripes_wish wish;
+	struct copies copies;
 	struct loop_io io; /* socket to the host; fd -1: none yet */
 	bool prepared;	   /* the stack was told to expect its SYN */
 	bool readable;	   /* the socket may have more */

@@ -267,7 +267,7 @@ static void a_flow_that_is_refused_stripes_goes_on_without_room_for_copies(void 
 	r->limit = 4 << 20;
 	stripes_tick(r, clock_ns());
 	assert_true(other->joining);
-	assert_true(r->striped->keeping);
+	assert_true(r->copies.keeping);
 	assert_true(stripes_room(r) < r->limit - r->sent);
 	store_be16(hello, STREAM_VERSION);
 	store_be32(hello + 4, 7);
@@ -280,38 +280,137 @@ static void a_flow_that_is_refused_stripes_goes_on_without_room_for_copies(void 
 	r->pending = false;
 	f->shards[0].pending_relays = NULL;
 	stripes_tick(r, clock_ns());
-	assert_false(r->striped->keeping);
+	assert_false(r->copies.keeping);
 	assert_true(r->pending);
 	release(r);
 	s->relay = NULL;
 }
 
-static void who_joins_is_told_at_once_what_its_copies_wait_for(void **state)
+/* Gives a flow a socket to its host. Returns the host's end. */
+static int attach(struct relay *r)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	pump_attach(r, fds[0]);
+	return fds[1];
+}
+
+static void who_keeps_copies_is_told_often_what_was_taken(void **state)
 {
 	struct fixture *f = *state;
 	struct stream *s;
 	struct relay *r;
-	int fds[2];
+	int host;
 
 	hand_over(f, false);
-	hand_over(f, false);
 	s = run(f->shards);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	s->next->state = STREAM_BUSY;
-	r = opened(f, s->next, LIFE_FAR);
-	pump_attach(r, fds[0]);
-	r->limit = 1 << 20;
+	s->state = STREAM_BUSY;
+	r = opened(f, s, LIFE_FAR);
+	host = attach(r);
 	r->window = 16 << 20;
 	f->a.budget.granted = r->window;
 	r->received = r->taken = 512 << 10; /* less than a sixteenth of the window */
+	r->wish.max = 1;
 	pump_flush(r);
 	assert_int_equal(r->told, 0);
-	s->state = STREAM_BUSY;
-	assert_true(stripes_join(s, r));
+	r->wish.max = 2;
+	pump_flush(r);
 	assert_int_equal(r->told, r->taken);
 	release(r);
-	s->relay = s->next->relay = NULL;
-	close(fds[1]);
+	s->relay = NULL;
+	close(host);
+}
+
+/* A flow that has sent five bytes when it gets its second stripe, and then loses the first. Returns
+ * that second one. */
+static struct stream *lose_the_first(struct fixture *f, struct relay **r, int *host)
+{
+	struct stream *second = new_streams(f, 2), *first = second->next;
+	uint8_t said[2 * RECORD_HDR_LEN + HELLO_LEN], hello[HELLO_LEN] = {0};
+	size_t len;
+
+	f->a.conf.n_tags = 1;
+	assert_ptr_equal(stream_take(f->shards, 0, 0), first);
+	*r = opened(f, first, LIFE_NEAR);
+	(*r)->limit = 1 << 20;
+	*host = attach(*r);
+	assert_int_equal(write(*host, "early", 5), 5);
+	pump_out(*r);
+	assert_int_equal((*r)->sent, 5);
+	(*r)->received = 1 << 20; /* enough to be given a stripe */
+	(*r)->wish.there = 2;
+	stripes_tick(*r, clock_ns());
+	assert_true(second->joining);
+	store_be16(hello, STREAM_VERSION);
+	store_be32(hello + 4, 7);
+	len = put(said, RECORD_HELLO, 0, hello, HELLO_LEN);
+	len += put(said + len, RECORD_JOINED, 1, hello, 0);
+	assert_int_equal(SSL_write(f->peer[1], said, (int)len), len);
+	hear(second);
+	assert_false(second->joining);
+	stream_break(first, "it is a test");
+	return second;
+}
+
+static void what_was_sent_before_the_second_stripe_came_is_sent_again_on_it(void **state)
+{
+	static const unsigned words[] = {RECORD_HELLO, RECORD_JOIN, RECORD_CREDIT, RECORD_DATA};
+	struct fixture *f = *state;
+	struct stream *s;
+	struct relay *r;
+	unsigned i;
+	int host;
+
+	s = lose_the_first(f, &r, &host);
+	assert_false(r->ended);
+	assert_int_equal(atomic_load(&f->a.counts.stripes_lost), 1);
+	pump_out(r);
+	stream_flush_said(f->shards);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(told(f->peer[1]), words[i]);
+	assert_int_equal(s->sent, 5);
+	release(r);
+	s->relay = NULL;
+	close(host);
+	assert_int_equal(f->a.budget.granted, 0);
+}
+
+static void a_flow_that_may_never_have_stripes_keeps_nothing_until_it_asks_for_one(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s;
+	struct relay *r;
+	int host;
+
+	f->a.conf.tags[0].stripes_auto = true;
+	s = lose_the_first(f, &r, &host);
+	assert_true(r->ended);
+	assert_true(s->relay != r);
+	release(r);
+	close(host);
+}
+
+static void where_memory_is_short_the_first_bytes_are_not_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	struct relay *r;
+	int host;
+
+	f->a.conf.n_tags = 1;
+	stream_take(f->shards, 0, 0);
+	r = opened(f, s, LIFE_NEAR);
+	r->limit = 1 << 20;
+	host = attach(r);
+	f->a.budget.granted = f->a.budget.limit / 2 + 1;
+	assert_int_equal(write(host, "early", 5), 5);
+	pump_out(r);
+	assert_int_equal(r->sent, 5);
+	assert_false(r->copies.keeping);
+	release(r);
+	s->relay = NULL;
+	close(host);
 }
 
 /* Has the peer open a connection again whose relay is still here. Returns the stream that the
@@ -389,7 +488,10 @@ int main(void)
 		TEST(a_flow_whose_last_word_cannot_be_said_ends_once),
 		TEST(a_flow_whose_fin_cannot_be_said_is_reset_once),
 		TEST(a_flow_that_is_refused_stripes_goes_on_without_room_for_copies),
-		TEST(who_joins_is_told_at_once_what_its_copies_wait_for),
+		TEST(who_keeps_copies_is_told_often_what_was_taken),
+		TEST(what_was_sent_before_the_second_stripe_came_is_sent_again_on_it),
+		TEST(a_flow_that_may_never_have_stripes_keeps_nothing_until_it_asks_for_one),
+		TEST(where_memory_is_short_the_first_bytes_are_not_kept),
 		TEST(a_connection_that_is_opened_again_is_done_though_that_comes_late),
 		TEST(a_connection_that_is_opened_again_was_reset_if_it_was_not_done),
 	};
