@@ -42,7 +42,7 @@ static bool is_over(void *ctx, struct flow *f)
 	/* Workers see it meanwhile: it may be later than now. */
 	int32_t silent = (int32_t)(now - atomic_load(&f->seen_ms));
 
-	if (f->shard != s->shard || f->relay)
+	if (f->relay)
 		return false;
 	if (f->way == FLOW_BRIDGE)
 		return until ? silent > LINGER_MS && (int32_t)(now - until) > 0
@@ -72,12 +72,18 @@ static void refill_all(struct shard *sh, const struct errand *e)
 			}
 }
 
-/* What each relay thread does once a second. */
-void accel_second(struct shard *sh, uint64_t now)
+/* What each relay thread does at each tick: looks at a part of its entries, at all in a second. */
+void accel_sweep(struct shard *sh, uint64_t now)
 {
 	struct sweep sweep = {sh, now_ms_of(now)};
 
-	flow_sweep(&sh->a->flows, is_over, &sweep);
+	flow_list_sweep(&sh->a->flows, &sh->flows, sh->flows.n / TICKS_A_SECOND + 1, is_over,
+			&sweep);
+}
+
+/* …and once a second. */
+void accel_second(struct shard *sh, uint64_t now)
+{
 	memory_tick(sh->a, now);
 	refill_all(sh, NULL);
 }
@@ -335,9 +341,11 @@ void accel_stop(struct accel *a)
 void accel_free(struct accel *a)
 {
 	unsigned i, n;
+	bool clean;
 
 	if (!a)
 		return;
+	clean = atomic_exchange(&a->stopping, true);
 	n = a->shards ? a->conf.n_relay_threads : 0;
 	if (!a->started) /* it must not begin to run */
 		for (i = 0; i < n; i++)
@@ -346,11 +354,12 @@ void accel_free(struct accel *a)
 	sem_post(&a->go);
 	for (i = 0; i < a->n_shards; i++)
 		shard_stop(&a->shards[i]);
+	shard_drain(a);
 	for (i = 0; i < a->n_shards; i++)
 		shard_end_all(&a->shards[i]);
 	if (a->stack.loop)
 		stack_close(&a->stack);
-	memory_close(a, a->stopping);
+	memory_close(a, clean);
 	flow_table_release(&a->flows);
 	sem_destroy(&a->ready);
 	sem_destroy(&a->go);

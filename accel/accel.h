@@ -128,9 +128,4 @@ void accel_prepare_stream(const struct accel *a, int fd);
 void accel_peer_changed(struct accel *a);
 json_t *accel_status(struct accel *a, bool flows);
 
-static inline bool accel_is_on(const struct accel_conf *c, unsigned tag)
-{
-	return c->tags[tag].on;
-}
-
 #endif

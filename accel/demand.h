@@ -12,6 +12,12 @@ struct demand {
 	unsigned before;      /* how many more the second before needed */
 };
 
+/* How long a flow waits for a stream: what one takes to make, at least, and no longer than its
+ * client bears between two SYNs (RFC 6298: 1 s, then 2 s). */
+#define DEMAND_PATIENCE_MIN (1000 * 1000000ull)
+#define DEMAND_PATIENCE_MAX (3000 * 1000000ull)
+
+uint64_t demand_patience(uint64_t rtt_ns);
 unsigned demand_ahead(struct demand *d, uint64_t now_ns, unsigned in_use);
 
 #endif

@@ -62,16 +62,41 @@ static void flow_free(struct rcu_head *head)
 	free(f);
 }
 
-/* Takes an entry out of the table; it is freed when no reader has it any more. */
+static void list_add(struct flow_list *l, struct flow *f)
+{
+	f->list = l;
+	f->next = l->first;
+	if (f->next)
+		f->next->prev = f;
+	l->first = f;
+	l->n++;
+}
+
+static void list_remove(struct flow *f)
+{
+	struct flow_list *l = f->list;
+
+	if (l->at == f)
+		l->at = f->next;
+	if (f->next)
+		f->next->prev = f->prev;
+	*(f->prev ? &f->prev->next : &l->first) = f->next;
+	l->n--;
+}
+
+/* Takes an entry out of the table; it is freed when no reader has it any more. Its relay thread
+ * only. */
 void flow_remove(struct flow_table *t, struct flow *f)
 {
 	if (cds_lfht_del(t->table, &f->node))
 		return;
+	list_remove(f);
 	atomic_fetch_sub(&t->count, 1);
 	call_rcu(&f->rcu, flow_free);
 }
 
-/* Calls @each for every entry, and removes those for which it returns true. */
+/* Calls @each for every entry, and removes those for which it returns true: none, or where no other
+ * thread runs. */
 void flow_sweep(struct flow_table *t, bool (*each)(void *ctx, struct flow *f), void *ctx)
 {
 	struct cds_lfht_iter it;
@@ -81,6 +106,25 @@ void flow_sweep(struct flow_table *t, bool (*each)(void *ctx, struct flow *f), v
 	for (cds_lfht_first(t->table, &it); (f = flow_at(&it)); cds_lfht_next(t->table, &it))
 		if (each(ctx, f))
 			flow_remove(t, f);
+	rcu_read_unlock();
+}
+
+/*
+ * Calls @each for the next @n entries of a relay thread, from the first one on again behind the
+ * last, and removes those for which it returns true. That thread only.
+ */
+void flow_list_sweep(struct flow_table *t, struct flow_list *l, unsigned n,
+		     bool (*each)(void *ctx, struct flow *f), void *ctx)
+{
+	struct flow *f;
+
+	rcu_read_lock();
+	for (; n-- && l->first;) {
+		f = l->at ? l->at : l->first;
+		l->at = f->next;
+		if (each(ctx, f))
+			flow_remove(t, f);
+	}
 	rcu_read_unlock();
 }
 
@@ -122,11 +166,11 @@ struct flow *flow_find(const struct flow_table *t, const struct flow_key *key)
 }
 
 /*
- * Adds a connection that has no entry. The thread of @shard only.
+ * Adds a connection that has no entry, to those of a relay thread. That thread only.
  * Returns NULL when memory is short, or another thread has just added it.
  */
 struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t ip_version,
-		      enum flow_way way, uint32_t now_ms, struct shard *shard)
+		      enum flow_way way, uint32_t now_ms, struct flow_list *to)
 {
 	struct flow *f = calloc(1, sizeof(*f));
 	bool added;
@@ -134,7 +178,7 @@ struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t 
 	if (!f)
 		return NULL;
 	f->key = *key;
-	f->shard = shard;
+	f->shard = to->shard;
 	f->ip_version = ip_version;
 	f->seen_ms = now_ms;
 	pthread_mutex_init(&f->lock, NULL);
@@ -148,6 +192,7 @@ struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t 
 		free(f);
 		return NULL;
 	}
+	list_add(to, f);
 	atomic_fetch_add(&t->count, 1);
 	return f;
 }

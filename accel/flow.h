@@ -47,6 +47,13 @@ enum flow_fin { FLOW_FIN_NONE, FLOW_FIN_WITHHELD, FLOW_FIN_RELEASED };
 /* The headers of a segment, to make the FIN of. */
 #define FLOW_HEADERS_MAX 128
 
+/* The entries of one relay thread, its own. */
+struct flow_list {
+	struct shard *shard;
+	struct flow *first, *at; /* at: is looked at next; NULL: the first one is */
+	unsigned n;
+};
+
 /* Shared by the threads: workers read it under RCU; what they change is atomic or under its lock.
  */
 struct flow {
@@ -79,8 +86,10 @@ struct flow {
 	_Atomic uint32_t stack_ack;  /* what the stack expects next of the host */
 	_Atomic uint32_t stack_edge; /* …and where its window has ended at most */
 	_Atomic uint8_t stack_scale; /* of that window */
-	int slot;	     /* in the journal, + 1; 0: none. Its relay thread's own, as is */
-	struct relay *relay; /* its relay thread's own; NULL: nothing is relayed (any more) */
+	int slot;	     /* in the journal, + 1; 0: none. Its relay thread's own, as are */
+	struct relay *relay; /* NULL: nothing is relayed (any more) */
+	struct flow_list *list;
+	struct flow *prev, *next; /* in that list */
 	struct rcu_head rcu;
 };
 
@@ -94,11 +103,13 @@ int flow_table_init(struct flow_table *t);
 void flow_table_release(struct flow_table *t);
 struct flow *flow_find(const struct flow_table *t, const struct flow_key *key);
 struct flow *flow_add(struct flow_table *t, const struct flow_key *key, uint8_t ip_version,
-		      enum flow_way way, uint32_t now_ms, struct shard *shard);
+		      enum flow_way way, uint32_t now_ms, struct flow_list *to);
 bool flow_settle(struct flow *f, enum flow_way way);
 uint64_t flow_hash(const struct flow_table *t, const struct flow_key *key);
 void flow_remove(struct flow_table *t, struct flow *f);
 void flow_sweep(struct flow_table *t, bool (*each)(void *ctx, struct flow *f), void *ctx);
+void flow_list_sweep(struct flow_table *t, struct flow_list *l, unsigned n,
+		     bool (*each)(void *ctx, struct flow *f), void *ctx);
 
 void flow_key_of(struct flow_key *key, unsigned tag, const struct frame *f, const struct packet *p,
 		 bool from_local);

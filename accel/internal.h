@@ -33,7 +33,8 @@
  */
 #define QUARANTINE_NS (120 * NS_PER_S)
 
-#define TICK_NS (100 * NS_PER_MS)
+#define TICK_NS	       (100 * NS_PER_MS)
+#define TICKS_A_SECOND ((unsigned)(NS_PER_S / TICK_NS))
 
 /* The relay thread is busy from so many bytes a tick on: 320 Mbit/s. Then a turn that would find
  * little waits for more. */
@@ -43,7 +44,6 @@
 #define SYN_PATIENCE_NS (4 * NS_PER_S)	  /* beyond twice the last interval between two SYNs */
 #define SYN_INTERVAL_NS (3 * NS_PER_S)	  /* a first interval is at most this: RFC 1122 4.2.3.1 */
 #define ACCEPT_WAIT_NS	(3 * NS_PER_S)	  /* for the client's ACK of our SYN/ACK */
-#define STREAM_WAIT_NS	(1 * NS_PER_S)	  /* for a free stream */
 #define ANSWER_WAIT_NS	(500 * NS_PER_MS) /* besides a round trip, for the server's SYN/ACK */
 #define STREAM_AGE_NS	(3600 * NS_PER_S)
 #define STREAM_CLOSE_NS (5 * NS_PER_S) /* for the peer to read our last words */
@@ -82,6 +82,7 @@ struct relay {
 	struct stream *stream;	 /* NULL: waiting for one, or done with it. One of its stripes */
 	struct stripes *striped; /* NULL: it has not had more than one stream */
 	struct stripes_wish wish;
+	struct copies copies;
 	struct loop_io io; /* socket to the host; fd -1: none yet */
 	bool prepared;	   /* the stack was told to expect its SYN */
 	bool readable;	   /* the socket may have more */
@@ -192,7 +193,8 @@ struct pool {
 
 /* What a peer remembers, and what is to be told to it. */
 struct peer_memory {
-	uint32_t instance;  /* number that its process has chosen; 0: not met yet */
+	uint32_t instance;  /* when its process began (memory.c); 0: not met yet */
+	unsigned streams;   /* that lead to it */
 	unsigned ending;    /* rounds under way that break streams to an earlier process */
 	bool owed;	    /* it has not been told yet what was lost with the earlier one */
 	bool told;	    /* it has said which connections it knew to be accelerated */
@@ -221,7 +223,8 @@ struct shard {
 	_Atomic unsigned busy_tenths; /* of a processor, in the last tick */
 	counter bytes_out, bytes_in;
 	uint64_t processor_ns; /* that it has used by the last tick */
-	uint64_t tick_ns, swept_ns;
+	uint64_t tick_ns, second_ns;
+	struct flow_list flows; /* entries of the table */
 	struct relay *relays;
 	struct stream *streams;
 	struct pool pools[ACCEL_PEERS_MAX];
@@ -260,7 +263,7 @@ struct accel {
 	struct stack stack;
 	struct flow_table flows;
 	struct journal *journal;    /* NULL: none */
-	uint32_t instance;	    /* chosen at the start, tells it from other lives */
+	uint32_t instance;	    /* when it began: tells it from other lives */
 	_Atomic uint32_t next_flow; /* numbers of flows that we open, to whichever peer */
 	struct accel_counts counts;
 	_Atomic uint64_t quarantine_until_ns; /* 0: none */
@@ -275,6 +278,7 @@ struct accel {
 	pthread_mutex_t memory_lock; /* of the journal, and of: */
 	struct peer_memory memories[ACCEL_PEERS_MAX];
 	_Atomic uint64_t path_ns[ACCEL_PEERS_MAX]; /* when the path became another */
+	_Atomic uint64_t rtt_ns[ACCEL_PEERS_MAX];  /* as a stream has measured it; 0: not yet */
 	_Atomic uint64_t share[ACCEL_PEERS_MAX];   /* of a peer's rate, bytes a second, for its
 						      streams; 0: not divided yet */
 	_Atomic bool stopping;
@@ -309,6 +313,7 @@ static inline uint32_t now_ms(void)
 }
 
 /* accel.c */
+void accel_sweep(struct shard *sh, uint64_t now);
 void accel_second(struct shard *sh, uint64_t now);
 void accel_everywhere(struct accel *a, const struct errand *e);
 void accel_count_bypass(struct accel *a, enum accel_reason reason);
@@ -321,6 +326,7 @@ struct shard *shard_of_key(struct accel *a, const struct flow_key *key);
 struct shard *shard_for_syn(struct accel *a, const struct flow_key *key);
 struct shard *shard_for_open(struct shard *own);
 void shard_stop(struct shard *sh);
+void shard_drain(struct accel *a);
 void shard_end_all(struct shard *sh);
 void shard_release(struct shard *sh);
 void shard_gather(struct shard *sh);
@@ -373,6 +379,7 @@ void memory_remove(struct accel *a, struct flow *f);
 void memory_forget(struct accel *a, struct flow *f);
 void memory_lost(struct accel *a, struct flow *f, bool client_here);
 void memory_met(struct stream *s, uint32_t instance);
+void memory_left(const struct stream *s);
 bool memory_is_earlier(const struct stream *s);
 void memory_tuples(struct stream *s, const uint8_t *payload, uint32_t len);
 void memory_told(struct stream *s, bool knows);

@@ -17,10 +17,17 @@
  *   If one of them does not know of all (TUPLES_END says so), because it is
  *   new itself, the connection is reset; otherwise it was bridged, and is.
  *
- * That a peer has restarted shows by the number it has chosen for itself, in
+ * That a peer has restarted shows by the number it bears, its instance, in
  * its HELLO: what is left of streams to the old one is dead then, even if no
  * packet has told so. Every relay thread breaks its own; when all have, and so
  * all that was lost is known, one of them tells the peer.
+ *
+ * A kernel goes on sending what a process has said that has ended, so the HELLO
+ * of an old one may come behind that of the new one. Instances are times of
+ * starts, so the older one is known, and that stream is broken. But a clock may
+ * have been set back between two starts: an instance that seems older is
+ * believed when no stream is left that leads to the one known, which the end of
+ * a process sees to.
  *
  * The journal and what is known of peers are all relay threads': memory_lock.
  * It is never held while streams are broken or written to.
@@ -31,10 +38,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define QUERY_MS 10000
 #define LOST_MAX 65536 /* connections remembered of a lost peer */
+
+/* Instances wrap after four years: who starts anew within half of that is later than before
+ * (RFC 1982). */
+#define INSTANCES_A_SECOND 32
 
 static bool in_quarantine(const struct accel *a)
 {
@@ -67,7 +77,7 @@ static struct flow *bury(struct shard *sh, const struct tuple *t, bool client_he
 	flow_key_from_tuple(&key, t, client_here, (unsigned)tag);
 	f = flow_find(&a->flows, &key);
 	if (!f) {
-		f = flow_add(&a->flows, &key, t->ip_version, FLOW_RESET, now_ms(), sh);
+		f = flow_add(&a->flows, &key, t->ip_version, FLOW_RESET, now_ms(), &sh->flows);
 		added = f != NULL;
 	}
 	if (!f || (!added && !flow_settle(f, FLOW_RESET)))
@@ -85,6 +95,14 @@ static bool bury_entry(void *ctx, int slot, const struct journal_entry *e)
 	return f != NULL;
 }
 
+/* What a process that is started now bears, not 0. */
+static uint32_t instance_of_now(void)
+{
+	uint32_t n = (uint32_t)(clock_real_ns() / (NS_PER_S / INSTANCES_A_SECOND));
+
+	return n ? n : 1;
+}
+
 /* Opens the journal and takes over what is in it. Before any other relay thread runs. */
 void memory_open(struct accel *a)
 {
@@ -92,9 +110,7 @@ void memory_open(struct accel *a)
 	struct err e;
 	size_t n = 0;
 
-	if (getrandom(&a->instance, sizeof(a->instance), 0) != sizeof(a->instance))
-		a->instance = (uint32_t)clock_ns();
-	a->instance |= 1; /* not 0 */
+	a->instance = instance_of_now();
 	a->journal = journal_open(a->conf.state, a->conf.name, &was_there, &e);
 	if (!a->journal)
 		log_warning("accel: %s; after a crash, connections that were accelerated cannot be "
@@ -266,7 +282,12 @@ static void all_broken(struct accel *a, const struct errand *e)
 						     .instance = e->instance});
 }
 
-/* A peer's HELLO says who it is now. */
+static bool began_before(uint32_t one, uint32_t other)
+{
+	return (int32_t)(one - other) < 0;
+}
+
+/* A peer's HELLO says who it is now. The stream is broken if that was before. */
 void memory_met(struct stream *s, uint32_t instance)
 {
 	struct accel *a = s->a;
@@ -274,16 +295,24 @@ void memory_met(struct stream *s, uint32_t instance)
 	const struct errand breaking = {
 		.run = break_earlier, .done = all_broken, .peer = s->peer, .instance = instance};
 	uint32_t before;
+	bool late;
 
 	s->instance = instance;
 	pthread_mutex_lock(&a->memory_lock);
 	before = p->instance;
-	p->instance = instance;
-	if (before != instance) {
+	late = before && p->streams && began_before(instance, before);
+	if (!late && before != instance) {
+		p->instance = instance;
+		p->streams = 0;
 		p->owed = true;
 		p->ending++;
 	}
+	p->streams += !late;
 	pthread_mutex_unlock(&a->memory_lock);
+	if (late) {
+		stream_break(s, "its process has ended");
+		return;
+	}
 	if (before == instance) {
 		tell_owed(s); /* if the stream that it should have been told on broke */
 		return;
@@ -293,6 +322,19 @@ void memory_met(struct stream *s, uint32_t instance)
 	/* At once where it can be: what the peer says next may be about the same connections. */
 	break_earlier(s->shard, &breaking);
 	accel_everywhere(a, &breaking);
+}
+
+/* A stream is dead. */
+void memory_left(const struct stream *s)
+{
+	struct peer_memory *p = &s->a->memories[s->peer];
+
+	if (!s->instance)
+		return;
+	pthread_mutex_lock(&s->a->memory_lock);
+	if (s->instance == p->instance && p->streams)
+		p->streams--;
+	pthread_mutex_unlock(&s->a->memory_lock);
 }
 
 /* Whether a stream leads to an earlier process of its peer. */
@@ -418,7 +460,7 @@ void memory_unknown(struct shard *sh, unsigned tag, struct frame *f, struct pack
 	}
 	if (atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return;
-	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms(), sh);
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_QUERY, now_ms(), &sh->flows);
 	if (!fl)
 		return;
 	atomic_store(&fl->until_ms, (now_ms() + QUERY_MS) | 1);
@@ -441,7 +483,7 @@ void memory_bridged(struct shard *sh, const struct flow_key *key)
 
 	if (!f && atomic_load(&a->flows.count) < ENTRIES_MAX) {
 		f = flow_add(&a->flows, key, key->local[10] == 0xff ? 4 : 6, FLOW_BRIDGE, now_ms(),
-			     sh);
+			     &sh->flows);
 		added = f != NULL;
 	}
 	if (f && (added || flow_settle(f, FLOW_BRIDGE)))

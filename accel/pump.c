@@ -137,6 +137,8 @@ static void pump_once(struct relay *r, struct stream *s, size_t want)
 
 	if (!at)
 		return;
+	if (!r->sent)
+		stripes_begin(r);
 	if (want > piece(r, s))
 		want = piece(r, s);
 	n = recv(r->io.fd, at + DATA_AT, want, MSG_DONTWAIT);
@@ -152,7 +154,7 @@ static void pump_once(struct relay *r, struct stream *s, size_t want)
 	r->got += (uint32_t)n;
 	r->sent += (uint64_t)n;
 	counter_add(&r->shard->bytes_out, (uint64_t)n);
-	if (r->striped && !stripes_keep(r, s, at + DATA_AT, (size_t)n)) {
+	if (!stripes_keep(r, s, at + DATA_AT, (size_t)n)) {
 		stream_said(s, 0);
 		relay_event(r, LIFE_EV_kill);
 		return;
@@ -194,7 +196,7 @@ void pump_out(struct relay *r)
 	bool again;
 
 	for (turn = 0; attached(r) && r->stream; turn++) {
-		again = stripes_again(r->striped);
+		again = r->copies.out.again;
 		if (!again && !r->life.host_fin && at_fin(r)) {
 			relay_event(r, LIFE_EV_host_eof);
 			return;
@@ -248,7 +250,7 @@ static void credit_back(struct relay *r)
 	uint64_t least = r->window / 16;
 	uint8_t payload[CREDIT_LEN];
 
-	if (r->striped && least > STRIPES_CREDIT)
+	if (r->wish.max > 1 && least > STRIPES_CREDIT)
 		least = STRIPES_CREDIT;
 	if (!r->stream || r->life.done_sent || r->taken - r->told < least)
 		return;

@@ -554,7 +554,7 @@ void relay_syn(struct shard *sh, unsigned tag, struct frame *f, struct packet *p
 		a->host.send(a->host.ctx, tag, f);
 		return;
 	}
-	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms(), sh);
+	fl = flow_add(&a->flows, &key, p->ip_version, FLOW_HELD, now_ms(), &sh->flows);
 	if (!fl) {
 		fl = flow_find(&a->flows, &key);
 		if (fl) /* another thread's, by now */
@@ -591,10 +591,19 @@ static enum refuse authorise(struct accel *a, const struct stream *s, const stru
 	return REFUSE_COUNT;
 }
 
+/* What a peer opens anew it has ended before, but its last word came on another stream and is still
+ * on its way. */
+static void end_earlier(struct relay *r, const struct stream *s)
+{
+	if (r->life.role == LIFE_FAR && r->flow->peer == s->peer)
+		relay_event(r, r->life.done_sent ? LIFE_EV_peer_done : LIFE_EV_peer_reset);
+}
+
 /* An entry for a connection that the peer opens. NULL: why not. */
-static struct flow *far_entry(struct shard *sh, const struct open_record *o, unsigned tag,
+static struct flow *far_entry(const struct stream *s, const struct open_record *o, unsigned tag,
 			      enum refuse *why)
 {
+	struct shard *sh = s->shard;
 	struct accel *a = sh->a;
 	struct flow_key key;
 	struct flow *f;
@@ -602,6 +611,10 @@ static struct flow *far_entry(struct shard *sh, const struct open_record *o, uns
 
 	flow_key_from_tuple(&key, &o->tuple, false, tag);
 	f = flow_find(&a->flows, &key);
+	if (f && f->shard == sh && f->relay) {
+		end_earlier(f->relay, s);
+		f = flow_find(&a->flows, &key);
+	}
 	*why = f && f->way == FLOW_HELD ? REFUSE_crossing : REFUSE_busy;
 	if (f && (f->shard != sh || f->relay || f->way == FLOW_BRIDGE))
 		return NULL;
@@ -611,7 +624,7 @@ static struct flow *far_entry(struct shard *sh, const struct open_record *o, uns
 	if (a->n_relays >= a->limits.relays || atomic_load(&a->flows.count) >= ENTRIES_MAX)
 		return NULL;
 	/* Workers must not see it as diverted before it is complete. */
-	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms(), sh);
+	f = flow_add(&a->flows, &key, o->tuple.ip_version, FLOW_HELD, now_ms(), &sh->flows);
 	if (!f)
 		return NULL;
 	memcpy(f->local_mac, o->server_mac, 6);
@@ -654,7 +667,7 @@ void relay_opened_by_peer(struct stream *s, const struct open_record *o)
 	if (why != REFUSE_COUNT)
 		atomic_fetch_add(&a->counts.unauthorised, 1);
 	else
-		f = far_entry(s->shard, o, tag, &why);
+		f = far_entry(s, o, tag, &why);
 	if (f) {
 		f->peer = s->peer;
 		atomic_store(&f->way, FLOW_DIVERT);

@@ -57,8 +57,7 @@ static void credit_come(struct relay *r, struct stream *s, const uint8_t *payloa
 		return;
 	r->peer_taken = c.taken;
 	r->limit = c.taken + c.window;
-	if (r->striped)
-		stripes_taken(r);
+	stripes_taken(r);
 	pump_out(r);
 }
 

@@ -23,7 +23,7 @@ static void tick_held(struct relay *r, uint64_t now)
 		s = stream_take(r->shard, r->flow->peer, 0);
 		if (s) {
 			relay_open(r, s);
-		} else if (now - r->begun_ns > STREAM_WAIT_NS) {
+		} else if (now - r->begun_ns > demand_patience(r->a->rtt_ns[r->flow->peer])) {
 			r->reason = ACCEL_REASON_no_stream;
 			relay_event(r, LIFE_EV_unaccelerable);
 		}

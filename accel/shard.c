@@ -173,8 +173,9 @@ static void tick(void *ctx)
 		stream_tick(s, now);
 	warm_tick(sh, now);
 	rcu_read_unlock();
-	if (now - sh->swept_ns > NS_PER_S) {
-		sh->swept_ns = now;
+	accel_sweep(sh, now);
+	if (now - sh->second_ns > NS_PER_S) {
+		sh->second_ns = now;
 		if (!sh->index)
 			measure_brevity(sh->a);
 		accel_second(sh, now);
@@ -186,6 +187,7 @@ int shard_init(struct shard *sh, struct accel *a, struct err *e)
 {
 	sh->a = a;
 	sh->index = (unsigned)(sh - a->shards);
+	sh->flows.shard = sh;
 	sh->loop = loop_new(e);
 	if (!sh->loop)
 		return -EIO;
@@ -243,6 +245,20 @@ void shard_stop(struct shard *sh)
 		loop_stop(sh->loop);
 	pthread_join(sh->thread, NULL);
 	sh->running = false;
+}
+
+/* Makes what was posted to threads that had ended. Streams on their way are somebody's again. */
+void shard_drain(struct accel *a)
+{
+	unsigned i;
+	bool any;
+
+	do {
+		any = false;
+		for (i = 0; a->shards && i < a->conf.n_relay_threads; i++)
+			if (a->shards[i].loop)
+				any |= loop_drain(a->shards[i].loop);
+	} while (any);
 }
 
 /* Closes what it has open. Its thread has ended. */

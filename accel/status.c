@@ -96,7 +96,7 @@ static bool list_flow(void *ctx, struct flow *f)
 {
 	struct question *q = ctx;
 
-	if (f->shard == q->shard && f->way != FLOW_RESET && f->way != FLOW_CLOSED)
+	if (f->way != FLOW_RESET && f->way != FLOW_CLOSED)
 		json_array_append_new(q->list, describe(q->shard->a, f));
 	return false;
 }
@@ -153,7 +153,7 @@ static void answer(void *arg)
 					(json_int_t)counter_get(&sh->bytes_out), "received_bytes",
 					(json_int_t)counter_get(&sh->bytes_in)));
 	if (q->list && !sh->a->stopping)
-		flow_sweep(&sh->a->flows, list_flow, q);
+		flow_list_sweep(&sh->a->flows, &sh->flows, sh->flows.n, list_flow, q);
 	sem_post(&q->done);
 }
 

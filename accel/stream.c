@@ -115,6 +115,7 @@ static void to_dead(struct stream *s)
 	if (s->dead)
 		return;
 	stream_leave_pool(s);
+	memory_left(s);
 	s->dead = true;
 	s->next_dead = s->shard->dead_streams;
 	s->shard->dead_streams = s;
@@ -469,6 +470,7 @@ uint64_t stream_rtt_ns(struct stream *s)
 	    !getsockopt(s->io.fd, IPPROTO_TCP, TCP_INFO, &info, &len)) {
 		s->rtt_ns = (uint64_t)info.tcpi_rtt * NS_PER_US;
 		s->rtt_at_ns = now;
+		atomic_store_explicit(&s->a->rtt_ns[s->peer], s->rtt_ns, memory_order_relaxed);
 	}
 	return s ? s->rtt_ns : 0;
 }
@@ -575,6 +577,7 @@ static void take_over(void *arg)
 	if (loop_add(sh->loop, &s->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
 		goto fail;
 	watch_silence(a, h->fd);
+	stream_rtt_ns(s);
 	SSL_set0_rbio(s->ssl, in);
 	SSL_set0_wbio(s->ssl, out);
 	SSL_set_read_ahead(s->ssl, 1);

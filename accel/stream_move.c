@@ -15,8 +15,8 @@
  * stream_move() only says where it goes. At the end of the turn, when nobody
  * holds it any more, it leaves its thread (stream_send_off()) and is posted to
  * the other. What all threads are told meanwhile passes it by, so come() looks
- * at what such words have left behind. A process that is ending moves nothing,
- * so nothing is on its way when its threads end.
+ * at what such words have left behind. A process that is ending moves nothing;
+ * what is on its way when its threads end is freed by shard_drain().
  */
 #include "accel/internal.h"
 
@@ -159,6 +159,9 @@ static void depart(struct stream *s)
 {
 	struct shard *from = s->shard, *to = s->to;
 
+	/* A last word that nobody waited for: what this thread opens next comes behind it. */
+	if (s->lazy && !stream_flush(s))
+		return;
 	stream_leave(s);
 	stream_count(from, s->peer, -1);
 	stream_count(to, s->peer, 1);
@@ -168,6 +171,9 @@ static void depart(struct stream *s)
 		return;
 	stream_count(to, s->peer, -1);
 	stream_count(from, s->peer, 1);
+	if (s->asked_for)
+		to->pools[s->peer].coming--;
+	s->asked_for = false;
 	s->shard = from;
 	stream_enter(s);
 	stream_break(s, "memory is short");

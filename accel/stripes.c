@@ -12,14 +12,17 @@
  *
  * A flow begins on one stream. Who has opened it adds stripes from its own
  * pool when it or the peer (STRIPES) could use them, never more than OPEN and
- * OPENED have agreed on. Until then there is no struct stripes, and a flow
- * costs what it does without.
+ * OPENED have agreed on. Until then there is no struct stripes.
  *
  * Every DATA record bears its offset, so it does not matter which stripe it
  * comes on, or whether it comes twice. What comes early waits in a
- * reassembly, within the window. Copies of what was sent are kept while there
- * are two stripes, until the other side's host has taken them; they are within
- * the peer's window, and counted as memory like a window.
+ * reassembly, within the window. Copies of what was sent are kept until the
+ * other side's host has taken them; they are within the peer's window, and
+ * counted as memory like a window. A flow that will have stripes (stripes = N)
+ * keeps them from its first byte, so the first stripe may be lost as soon as
+ * there is a second one. With `auto`, where most never have one, they are kept
+ * from when a second one is asked for; if the first is lost before all earlier
+ * bytes have been taken, so is the flow, as it would be with one stream.
  *
  * All else that is said of a flow is said on every stripe. It is idempotent:
  * CREDIT and FIN bear offsets, DELIVERED, DONE and RESET are heard once. When
@@ -84,6 +87,11 @@ static unsigned count(const struct relay *r, bool joining_too)
 
 /* ---- copies ---- */
 
+static bool is_auto(const struct relay *r)
+{
+	return r->a->conf.tags[r->flow->key.tag].stripes_auto;
+}
+
 static uint64_t peer_window(const struct relay *r)
 {
 	return r->limit - r->peer_taken;
@@ -92,74 +100,86 @@ static uint64_t peer_window(const struct relay *r)
 /* Begins to keep copies. Returns false if memory is short. */
 static bool begin_keeping(struct relay *r)
 {
-	struct stripes *st = r->striped;
+	struct copies *c = &r->copies;
 	struct accel *a = r->a;
 	uint64_t window = peer_window(r), least = window < COPIES_MIN ? window : COPIES_MIN;
 	uint32_t room;
 
-	if (st->keeping)
+	if (c->keeping)
 		return true;
 	room = credit_grant(&a->budget, 0, (uint32_t)window, a->n_relays);
 	if (room < least) {
 		atomic_fetch_sub(&a->budget.granted, room);
 		return false;
 	}
-	st->room = room;
-	retain_init(&st->out, &r->shard->chunks, r->sent);
-	st->unkept = r->sent;
-	st->unkept_with = r->stream->stripe;
-	st->keeping = true;
+	c->room = room;
+	retain_init(&c->out, &r->shard->chunks, r->sent);
+	c->unkept = r->sent;
+	c->unkept_with = r->stream->stripe;
+	c->keeping = true;
 	return true;
+}
+
+static bool memory_is_short(const struct accel *a)
+{
+	return a->budget.granted > a->budget.limit / 2;
+}
+
+/* The first bytes of a flow are about to be sent: one that will have stripes keeps copies from the
+ * beginning, so that no byte is without. */
+void stripes_begin(struct relay *r)
+{
+	if (r->wish.max > 1 && !is_auto(r) && !memory_is_short(r->a))
+		begin_keeping(r);
 }
 
 static void end_keeping(struct relay *r)
 {
-	struct stripes *st = r->striped;
+	struct copies *c = &r->copies;
 
-	if (!st->keeping)
+	if (!c->keeping)
 		return;
-	retain_release(&st->out);
-	atomic_fetch_sub(&r->a->budget.granted, st->room);
-	st->room = 0;
-	st->keeping = false;
+	retain_release(&c->out);
+	atomic_fetch_sub(&r->a->budget.granted, c->room);
+	c->room = 0;
+	c->keeping = false;
 }
 
 /* How many new bytes may be sent for want of room for copies. */
 size_t stripes_room(const struct relay *r)
 {
-	const struct stripes *st = r->striped;
+	const struct copies *c = &r->copies;
 
-	if (!st || !st->keeping)
+	if (!c->keeping)
 		return RECORD_DATA_MAX;
-	return st->out.end - st->out.begin < st->room
-		       ? (size_t)(st->room - (st->out.end - st->out.begin))
-		       : 0;
+	return c->out.end - c->out.begin < c->room ? (size_t)(c->room - (c->out.end - c->out.begin))
+						   : 0;
 }
 
 /* Keeps a copy of new bytes that are sent on a stripe. Returns false if memory is short. */
 bool stripes_keep(struct relay *r, struct stream *s, const uint8_t *bytes, size_t len)
 {
-	return !r->striped->keeping || !retain_add(&r->striped->out, s->stripe, bytes, len);
+	return !r->copies.keeping || !retain_add(&r->copies.out, s->stripe, bytes, len);
 }
 
 /* The peer has told what its host has taken, and how much more it may be sent. */
 void stripes_taken(struct relay *r)
 {
-	struct stripes *st = r->striped;
+	struct copies *c = &r->copies;
 
-	if (!st->keeping)
+	if (!c->keeping)
 		return;
-	retain_taken(&st->out, r->peer_taken);
-	if (peer_window(r) > st->room)
-		st->room += credit_grant(&r->a->budget, (uint32_t)st->room,
-					 (uint32_t)peer_window(r), r->a->n_relays);
+	retain_taken(&c->out, r->peer_taken);
+	if (peer_window(r) > c->room)
+		c->room += credit_grant(&r->a->budget, (uint32_t)c->room, (uint32_t)peer_window(r),
+					r->a->n_relays);
 }
 
 /* Fetches bytes that are to be sent again, on this stripe. Returns how many; 0: memory is short. */
 size_t stripes_send_again(struct relay *r, struct stream *s, uint8_t *bytes, size_t max,
 			  uint64_t *offset)
 {
-	struct retain *out = &r->striped->out;
+	struct retain *out = &r->copies.out;
 	size_t n = retain_next(out, max, offset);
 
 	return n && !retain_send_again(out, s->stripe, bytes, n) ? n : 0;
@@ -202,7 +222,8 @@ struct stream *stripes_writable(struct relay *r)
 
 		if (!usable(s) || !stream_takes_more(s) || !usable(s))
 			continue;
-		if (st->keeping && !st->out.again && !retain_may_add(&st->out, (uint8_t)number))
+		if (r->copies.keeping && !r->copies.out.again &&
+		    !retain_may_add(&r->copies.out, (uint8_t)number))
 			continue;
 		st->last = number;
 		return s;
@@ -306,7 +327,7 @@ static void say_all_again(struct relay *r)
  */
 bool stripes_lost(struct relay *r, struct stream *s)
 {
-	struct stripes *st = r->striped;
+	struct copies *c = &r->copies;
 	unsigned number = s->stripe;
 	bool was_joining = s->joining;
 
@@ -317,11 +338,11 @@ bool stripes_lost(struct relay *r, struct stream *s)
 		return false;
 	if (r->life.done_sent)
 		return true;
-	if (st->keeping)
-		retain_lost(&st->out, (uint8_t)number);
+	if (c->keeping)
+		retain_lost(&c->out, (uint8_t)number);
 	if (!count(r, false))
 		return false;
-	if (!st->keeping || (number == st->unkept_with && r->peer_taken < st->unkept)) {
+	if (!c->keeping || (number == c->unkept_with && r->peer_taken < c->unkept)) {
 		relay_event(r, LIFE_EV_kill); /* the other side is told on what is left */
 		return true;
 	}
@@ -334,32 +355,40 @@ bool stripes_lost(struct relay *r, struct stream *s)
 /* Both sides have said their last words on a stripe, and what was sent on it has arrived. */
 static void let_go(struct relay *r, struct stream *s)
 {
-	if (r->striped->keeping)
-		retain_arrived(&r->striped->out, s->stripe);
+	if (r->copies.keeping)
+		retain_arrived(&r->copies.out, s->stripe);
 	remove_stripe(r, s);
 	stream_free_for_next(s);
 	if (!r->stream)
 		relay_event(r, LIFE_EV_stream_lost);
 }
 
-/* Lets go of stripes whose bytes the peer has taken; if one is left, no copies are needed. */
+/* Lets go of stripes whose bytes the peer has taken. */
 static void settle(struct relay *r)
 {
 	struct stripes *st = r->striped;
-	unsigned i, n = 0;
+	unsigned i;
 
 	for (i = 0; i < STRIPES_MAX && !r->ended; i++) {
 		struct stream *s = st->streams[i];
 
 		if (s && s->said_last && s->heard_last && !r->life.done_sent &&
-		    !(st->keeping && retain_has(&st->out, s->stripe)))
+		    !(r->copies.keeping && retain_has(&r->copies.out, s->stripe)))
 			let_go(r, s);
-		n += st->streams[i] != NULL;
 	}
-	if (n == 1 && !st->out.again && st->keeping) {
-		end_keeping(r);
-		pump_later(r); /* there may have been no room for copies of more */
-	}
+}
+
+/* If one stripe is left, and no other is to be had, no copies are needed. */
+static void keep_no_more(struct relay *r, bool want_more)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < STRIPES_MAX; i++)
+		n += r->striped->streams[i] != NULL;
+	if (n > 1 || (want_more && !r->wish.refused) || r->copies.out.again || !r->copies.keeping)
+		return;
+	end_keeping(r);
+	pump_later(r); /* there may have been no room for copies of more */
 }
 
 /* The peer has said LEAVE. */
@@ -424,9 +453,9 @@ void stripes_orphan(struct stream *s, const struct record *rec)
 /* Frees what a flow that has ended had for its stripes. */
 void stripes_release(struct relay *r)
 {
+	end_keeping(r);
 	if (!r->striped)
 		return;
-	end_keeping(r);
 	inorder_release(&r->striped->in);
 	free(r->striped);
 	r->striped = NULL;
@@ -485,17 +514,16 @@ static bool is_limited(struct relay *r)
 /* How many stripes we would like. */
 static unsigned wanted(struct relay *r, uint64_t now)
 {
-	const struct accel_tag *tag = &r->a->conf.tags[r->flow->key.tag];
 	struct growth_look look = {.now_ns = now,
 				   .sent = r->sent,
 				   .rate = r->a->conf.rate_bps[r->flow->peer] / 8,
 				   .max = r->wish.max,
 				   .limited = is_limited(r),
-				   .short_memory = r->a->budget.granted > r->a->budget.limit / 2};
+				   .short_memory = memory_is_short(r->a)};
 
 	if (r->sent + r->received < STRIPES_AFTER)
 		return 1;
-	if (!tag->stripes_auto)
+	if (!is_auto(r))
 		return r->wish.max;
 	look.rtt_ns = stream_rtt_ns(r->stream);
 	return growth_next(&r->wish.growth, &look);
@@ -541,6 +569,8 @@ void stripes_tick(struct relay *r, uint64_t now)
 		return;
 	want = wanted(r, now);
 	if (r->life.role == LIFE_FAR) {
+		if (r->striped)
+			keep_no_more(r, want > 1);
 		if (want == r->wish.here)
 			return;
 		r->wish.here = (uint8_t)want;
@@ -549,6 +579,8 @@ void stripes_tick(struct relay *r, uint64_t now)
 	}
 	if (want < r->wish.there)
 		want = r->wish.there;
+	if (r->striped)
+		keep_no_more(r, want > 1);
 	n = count(r, true);
 	if (n < want && now >= r->wish.retry_ns && !(r->life.host_fin && r->life.peer_fin))
 		ask(r, want - n);
@@ -565,9 +597,6 @@ bool stripes_join(struct stream *s, struct relay *r)
 	    !begin_striped(r) || !begin_keeping(r) || !place(r, s))
 		return false;
 	stream_send(s, RECORD_JOINED, NULL, 0);
-	/* The peer may have room for no more copies, and so wait for a CREDIT that is due by less
-	 * from now on. */
-	pump_flush(r);
 	pump_later(r);
 	return true;
 }
@@ -575,6 +604,7 @@ bool stripes_join(struct stream *s, struct relay *r)
 static void joined(struct relay *r, struct stream *s)
 {
 	s->joining = false;
+	r->wish.refused = false;
 	atomic_fetch_add(&r->a->counts.stripes_joined, 1);
 	if (r->life.done_sent)
 		say_leave(s);
@@ -587,6 +617,7 @@ static void refused(struct relay *r, struct stream *s)
 	remove_stripe(r, s);
 	stream_free_for_next(s);
 	r->wish.retry_ns = clock_ns() + RETRY_NS;
+	r->wish.refused = true;
 }
 
 /* Takes a record if it is about stripes, or has been heard on another one. Returns whether it was.

@@ -19,9 +19,13 @@ struct stripes {
 	unsigned last;			     /* the one that was written to last */
 	struct inorder in;
 	uint64_t end; /* where the peer's FIN stands; UINT64_MAX: not known */
+};
+
+/* Copies of what was sent, for when a stripe is lost. */
+struct copies {
 	struct retain out;
-	bool keeping;	      /* copies are kept */
-	uint64_t room;	      /* bytes that copies may be, of the budget */
+	bool keeping;	      /* they are kept */
+	uint64_t room;	      /* bytes that they may be, of the budget */
 	uint64_t unkept;      /* bytes before this offset were sent without a copy… */
 	unsigned unkept_with; /* …on this stripe */
 };
@@ -31,10 +35,12 @@ struct stripes_wish {
 	uint8_t max;   /* as both sides have agreed */
 	uint8_t here;  /* we would like so many */
 	uint8_t there; /* the peer would */
+	bool refused;  /* the last one that was asked for */
 	uint64_t retry_ns;
 	struct growth growth;
 };
 
+void stripes_begin(struct relay *r);
 void stripes_tick(struct relay *r, uint64_t now);
 bool stripes_join(struct stream *s, struct relay *r);
 bool stripes_in(struct relay *r, uint64_t offset, const uint8_t *bytes, size_t len);
@@ -53,11 +59,5 @@ void stripes_let_go(struct relay *r, bool free_them);
 void stripes_orphan(struct stream *s, const struct record *rec);
 void stripes_release(struct relay *r);
 json_t *stripes_status(const struct relay *r);
-
-/* Whether bytes wait to be sent again. */
-static inline bool stripes_again(const struct stripes *st)
-{
-	return st && st->out.again;
-}
 
 #endif

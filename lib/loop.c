@@ -268,6 +268,19 @@ static void run_posted(struct loop *l)
 	}
 }
 
+/*
+ * Makes the calls that a loop was asked for and has not made, where what they are about would be
+ * lost with it. It is not running, and will not.
+ * Returns whether there were any.
+ */
+bool loop_drain(struct loop *l)
+{
+	bool any = has_posted(l);
+
+	run_posted(l);
+	return any;
+}
+
 static void run_timers(struct loop *l)
 {
 	struct loop_timer *t;

@@ -38,6 +38,7 @@ void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t after_ns, u
 void loop_timer_stop(struct loop *l, struct loop_timer *t);
 void loop_on_turn_end(struct loop *l, bool (*fn)(void *ctx), void *ctx);
 int loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
+bool loop_drain(struct loop *l);
 int loop_on_signals(struct loop *l, const int *signals, void (*fn)(void *ctx, int signal),
 		    void *ctx, struct err *e);
 int loop_run(struct loop *l);

@@ -84,8 +84,12 @@ struct fdb *fdb_new(void)
 static struct entry *entry_at(struct cds_lfht_iter *it)
 {
 	struct cds_lfht_node *node = cds_lfht_iter_get_node(it);
+	struct entry *e = node ? caa_container_of(node, struct entry, node) : NULL;
 
-	return node ? caa_container_of(node, struct entry, node) : NULL;
+	/* Who has read an entry's place sees all that was written before: add() writes it last. */
+	if (e)
+		(void)atomic_load_explicit(&e->place, memory_order_acquire);
+	return e;
 }
 
 /* liburcu's own macro looks for the entry around a null pointer at its end. */
@@ -198,9 +202,9 @@ static enum fdb_verdict add(struct fdb *f, const struct fdb_key *key, unsigned l
 	if (!e)
 		return FDB_FULL;
 	e->key = *key;
-	e->place = place;
 	e->left = FDB_NOWHERE;
-	e->seen_ms = now_ms;
+	atomic_store_explicit(&e->seen_ms, now_ms, memory_order_relaxed);
+	atomic_store_explicit(&e->place, place, memory_order_release);
 	cds_lfht_add(f->table, hash, &e->node);
 	atomic_fetch_add(&f->counts[place], 1);
 	return FDB_NEW;

@@ -481,6 +481,11 @@ def test_a_long_path_with_loss_carries_every_byte(lab):
     assert connections(a)["opened"] == connections(b)["opened"] == 1 and bypassed(a) == bypassed(b) == {}
 
 
+def instance():
+    """What a process bears that begins now."""
+    return int(time.time() * 32) & 0xffffffff
+
+
 def test_a_stranger_and_a_peer_that_talks_nonsense_harm_nobody(lab):
     """Streams need the pinned certificate; a peer that says what it must not loses that stream only."""
     a, b = start(lab)
@@ -495,7 +500,7 @@ def test_a_stranger_and_a_peer_that_talks_nonsense_harm_nobody(lab):
             "    s.sendall(bytes.fromhex(sys.argv[3]))\n"
             "    while s.recv(4096): pass\n"
             "except (ssl.SSLError, OSError) as e: print('refused', e)\n")
-    hello = "01000000 00000008 00000000 00000000 00010000 00000001"
+    hello = f"01000000 00000008 00000000 00000000 00010000 {instance():08x}"
     opening = ("02000000 00000040 00000001 00000001 00000001 0000 04 00 020000000b01 020000000a01"
                "00000000000000000000ffff0a4d0002 00000000000000000000ffff0a4d0001 9c40 0050 05b4 0100 00100000").replace(" ", "")
     nonsense = ["ff" * 64, hello + hello, opening, hello + "07000000 0000000d 00000001 00000001 0000000000000000 0102030405",
@@ -550,7 +555,7 @@ def one_answer_to(lab, letter, to, what):
     plain.settimeout(TIMEOUT)
     plain.connect((lab.site(to).ip, 7245))
     with context.wrap_socket(plain) as sock:
-        sock.sendall(record(1, struct.pack("!HBxI", 1, 0, 77)) + what)
+        sock.sendall(record(1, struct.pack("!HBxI", 1, 0, instance())) + what)
         have = b""
         while True:
             while len(have) >= 16 and len(have) >= 16 + int.from_bytes(have[4:8], "big"):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split TCP: what its speed rests on, as far as it can be seen without measuring time."""
+import contextlib
 import re
 
 import pytest
-from accel import TIMEOUT, Background, connected, connections, journal, ready, start
+from accel import PORT, TIMEOUT, Background, bypassed, client, connected, connections, journal, listening, ready, start
 from longhaul_lab import wait_for
 from path import Path
 from traffic import stream, transfer
@@ -72,3 +73,19 @@ def test_an_open_connection_goes_on_when_the_path_becomes_narrower_and_icmp_is_f
     transfer(path.lab.host("hA"), path.lab.host("hB"), 2 * MIB)
     assert connections(a)["opened"] == 2 and "reset" not in connections(a)
     assert connections(b)["closed"] == 2
+
+
+def test_over_a_long_path_a_crowd_waits_for_streams_that_take_long_to_make(make_lab):
+    """Half a second of round trip: a stream is not there within a second, and more are needed than were kept ready."""
+    lab = make_lab(line=True)
+    lab.shape("--delay", "260ms")
+    a, b = start(lab, "--relay-threads", "1")
+    count = 12
+    with listening(lab.host("hB")) as listener, contextlib.ExitStack() as stack:
+        ones = [stack.enter_context(client(lab.host("hA"))) for _ in range(count)]
+        waits = [Background(lambda one=one: one.connect((lab.host("hB").ip, PORT))) for one in ones]
+        for _ in range(count):
+            stack.enter_context(listener.accept()[0])
+        for wait in waits:
+            wait.get()
+        assert bypassed(a) == {} and connections(a)["opened"] == count

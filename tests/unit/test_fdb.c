@@ -497,6 +497,45 @@ static void threads_learn_look_up_and_age_without_a_wrong_answer(void **state)
 	assert_int_equal(fdb_count(f, here) + fdb_count(f, there), s.n);
 }
 
+static _Atomic unsigned hearers;
+
+/* Hears MACs that nobody has heard before, as all hearers do at the same time. */
+static void *hearer(void *arg)
+{
+	uint32_t mac;
+	void *wrong = NULL;
+
+	rcu_register_thread();
+	atomic_fetch_add(&hearers, 1);
+	while (atomic_load(&hearers) < LEARNERS)
+		;
+	for (mac = 0; mac < ROUNDS * MACS; mac++) {
+		struct fdb_key k = key_of(mac, 0, 1);
+		enum fdb_verdict v = fdb_learn(f, &k, here, false, UINT32_MAX, 20 * mac);
+
+		if (v != FDB_NEW && v != FDB_SAME)
+			wrong = arg;
+	}
+	rcu_unregister_thread();
+	return wrong;
+}
+
+static void a_mac_that_several_threads_hear_first_is_learnt_once(void **state)
+{
+	pthread_t threads[LEARNERS];
+	void *wrong;
+	int i;
+
+	atomic_store(&hearers, 0);
+	for (i = 0; i < LEARNERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, hearer, f), 0);
+	for (i = 0; i < LEARNERS; i++) {
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+	assert_int_equal(fdb_count(f, here), ROUNDS * MACS);
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -525,6 +564,7 @@ int main(void)
 		test(a_large_table_loses_nothing),
 		cmocka_unit_test(no_table_needs_no_freeing),
 		test(threads_learn_look_up_and_age_without_a_wrong_answer),
+		test(a_mac_that_several_threads_hear_first_is_learnt_once),
 	};
 
 	return cmocka_run_group_tests(tests, rcu_group_setup, rcu_group_teardown);

@@ -110,6 +110,15 @@ static void a_burst_is_seen_at_once_and_forgotten_after_silence(void **state)
 	assert_int_equal(demand_ahead(&d, t + 10 * NS_PER_S, 10), 0);
 }
 
+static void a_flow_waits_for_a_stream_as_long_as_one_may_take(void **state)
+{
+	assert_int_equal(demand_patience(0), NS_PER_S);
+	assert_int_equal(demand_patience(120 * NS_PER_MS), NS_PER_S);
+	assert_int_equal(demand_patience(300 * NS_PER_MS), 1800 * NS_PER_MS);
+	assert_int_equal(demand_patience(600 * NS_PER_MS), 3 * NS_PER_S);
+	assert_int_equal(demand_patience(3600 * NS_PER_S), 3 * NS_PER_S);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +131,7 @@ int main(void)
 		cmocka_unit_test(flows_that_become_more_have_as_many_streams_ahead),
 		cmocka_unit_test(flows_that_come_and_go_need_no_streams_ahead),
 		cmocka_unit_test(a_burst_is_seen_at_once_and_forgotten_after_silence),
+		cmocka_unit_test(a_flow_waits_for_a_stream_as_long_as_one_may_take),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -500,6 +500,24 @@ static void calls_that_were_not_made_are_dropped_with_the_loop(void **state)
 	l = loop_new(&e);
 }
 
+static void post_one_more(void *arg)
+{
+	note('1');
+	loop_post(l, post_letter, (void *)"2");
+}
+
+static void calls_to_a_loop_that_has_ended_can_be_made(void **state)
+{
+	loop_post(l, post_stop, NULL);
+	loop_run(l);
+	loop_post(l, post_one_more, NULL);
+	assert_true(loop_drain(l));
+	assert_string_equal(trace, "1");
+	assert_true(loop_drain(l));
+	assert_string_equal(trace, "12");
+	assert_false(loop_drain(l));
+}
+
 #define POSTERS	      4
 #define POSTS_OF_EACH 2000
 
@@ -696,6 +714,7 @@ int main(void)
 		test(a_turn_ends_when_all_has_been_served),
 		test(a_turn_that_has_more_to_do_is_followed_by_one_that_does_not_wait),
 		test(calls_that_were_not_made_are_dropped_with_the_loop),
+		test(calls_to_a_loop_that_has_ended_can_be_made),
 		test(calls_of_each_thread_are_made_once_and_in_its_order),
 		test(a_sleeping_loop_is_woken_by_a_call_and_by_stop),
 		test(a_loop_stopped_before_it_runs_returns_at_once),
