@@ -8,16 +8,23 @@
  * Brief flows go together instead: to the first thread that has time. What a
  * connection takes that carries next to nothing are mostly wake-ups, and a
  * thread that is awake serves the next flow, too. Two half idle ones took a
- * tenth more for each connection than one. There is no risk that many flows
- * which have come to stay are on one thread, because then they are not brief.
+ * tenth more for each connection than one.
+ *
+ * That the last ones were brief does not say that the next one is, and a flow
+ * stays where it begins. So no thread takes many at a time in this way, nor if
+ * more have stayed with it than with others.
  */
 #include "accel/balance.h"
 
 /* So many flows are as much as a tenth of a processor. */
 #define FLOWS_A_TENTH 8
 
-/* A thread that is so busy has no time for more. */
+/* A thread that is so busy, or has so many flows, has no time for more. */
 #define FULL_TENTHS 7
+#define FULL_FLOWS  16
+
+/* So many more than with another may have stayed with a thread. */
+#define STAY_MORE 2
 
 static unsigned total(const struct balance_load *l)
 {
@@ -37,10 +44,14 @@ static unsigned least(const struct balance_load *load, unsigned n, unsigned own)
 /* The first thread that has time; n: none has. */
 static unsigned first_with_time(const struct balance_load *load, unsigned n)
 {
-	unsigned i;
+	unsigned i, few = load[0].stay;
 
-	for (i = 0; i < n && load[i].busy_tenths >= FULL_TENTHS; i++)
-		;
+	for (i = 1; i < n; i++)
+		few = load[i].stay < few ? load[i].stay : few;
+	for (i = 0; i < n; i++)
+		if (load[i].busy_tenths < FULL_TENTHS && load[i].flows < FULL_FLOWS &&
+		    load[i].stay <= few + STAY_MORE)
+			break;
 	return i;
 }
 

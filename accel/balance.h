@@ -10,6 +10,7 @@
 /* What a relay thread has to do. */
 struct balance_load {
 	unsigned flows;	      /* that it has, and that are on their way to it */
+	unsigned stay;	      /* of them, those that have lasted */
 	unsigned busy_tenths; /* of a processor, lately */
 };
 

@@ -219,6 +219,7 @@ struct shard {
 	bool running;
 	unsigned index;
 	_Atomic unsigned n_relays, n_streams;
+	_Atomic unsigned n_stay;      /* relays that have lasted for more than a second */
 	_Atomic unsigned news;	      /* handed over and not yet seen */
 	_Atomic unsigned busy_tenths; /* of a processor, in the last tick */
 	counter bytes_out, bytes_in;

@@ -427,14 +427,15 @@ void pump_socket_ready(void *ctx, uint32_t events)
 	rcu_read_lock();
 	if (events & EPOLLERR)
 		getsockopt(r->io.fd, SOL_SOCKET, SO_ERROR, &error, &len);
+	/* A server may have spoken by the time that it is connected, and it is said once. */
+	r->readable |= events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI);
+	r->urgent |= events & EPOLLPRI;
 	if (r->life.phase == LIFE_CONNECTING) {
 		if (error || events & EPOLLOUT)
 			connect_answered(r, error);
 	} else if (error) {
 		relay_event(r, LIFE_EV_host_reset);
 	} else {
-		r->readable |= events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI);
-		r->urgent |= events & EPOLLPRI;
 		pump_flush(r);
 		pump_check_acked(r);
 		pump_out(r);

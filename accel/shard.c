@@ -19,6 +19,8 @@
 #include "accel/balance.h"
 #include "accel/internal.h"
 
+#include "lib/log.h"
+
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,9 @@
 
 /* So many connections a second more than there are make what begins next a brief one. */
 #define BRIEF_MIN 200
+
+_Static_assert(BALANCE_MAX >= STACK_WORKERS_MAX,
+	       "there are as many relay threads as workers at most");
 
 static void pump_pending(struct shard *sh)
 {
@@ -103,6 +108,7 @@ static void loads(const struct accel *a, struct balance_load *load)
 			.flows = atomic_load_explicit(&a->shards[i].n_relays,
 						      memory_order_relaxed) +
 				 atomic_load_explicit(&a->shards[i].news, memory_order_relaxed),
+			.stay = atomic_load_explicit(&a->shards[i].n_stay, memory_order_relaxed),
 			.busy_tenths = atomic_load_explicit(&a->shards[i].busy_tenths,
 							    memory_order_relaxed)};
 }
@@ -162,13 +168,17 @@ static void tick(void *ctx)
 {
 	struct shard *sh = ctx;
 	uint64_t now = clock_ns();
+	unsigned stay = 0;
 	struct relay *r;
 	struct stream *s;
 
 	measure_load(sh, now);
 	rcu_read_lock();
-	for (r = sh->relays; r; r = r->next)
+	for (r = sh->relays; r; r = r->next) {
+		stay += now - r->begun_ns > NS_PER_S;
 		relay_tick(r, now);
+	}
+	atomic_store(&sh->n_stay, stay);
 	for (s = sh->streams; s; s = s->next)
 		stream_tick(s, now);
 	warm_tick(sh, now);
@@ -212,16 +222,27 @@ int shard_start(struct shard *sh, void *(*run)(void *shard), struct err *e)
 }
 
 /*
- * What its thread does until shard_stop().
- *
- * Where processors are short, it does not interrupt others when it has something
- * to do: a worker then finishes its batch and a host its work, and the thread
- * finds more in each turn. Where one is idle, it begins at once all the same
- * (sched(7), SCHED_BATCH).
+ * Where processors are short, a relay thread does not interrupt others when it
+ * has something to do: a worker then finishes its batch and a host its work, and
+ * the thread finds more in each turn. Where one is idle, it begins at once all
+ * the same (sched(7), SCHED_BATCH). Another policy is what the user wants.
  */
+static void yield_to_others(void)
+{
+	struct sched_param none = {0};
+	int ret;
+
+	if (sched_getscheduler(0) != SCHED_OTHER)
+		return;
+	ret = pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+	if (ret)
+		log_debug("accel: SCHED_BATCH: %s", strerror(ret));
+}
+
+/* What its thread does until shard_stop(). */
 void shard_run(struct shard *sh)
 {
-	pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0});
+	yield_to_others();
 	rcu_register_thread();
 	share_start(sh);
 	loop_run(sh->loop);

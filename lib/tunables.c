@@ -85,14 +85,20 @@ void tunables_copy_well(char **argv)
 	ssize_t n;
 
 	/* With privileges of a file the variable would be taken away, and we would do so for ever.
+	 * Where the dynamic loader was run itself, /proc/self/exe is not us: then it has no base.
 	 */
-	if (getauxval(AT_SECURE) || !tunables_add(had, value, sizeof(value)) || !copies_badly())
+	if (getauxval(AT_SECURE) || !getauxval(AT_BASE) ||
+	    !tunables_add(had, value, sizeof(value)) || !copies_badly())
 		return;
 	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	if (n <= 0 || setenv(VARIABLE, value, true))
 		return;
 	path[n] = '\0';
 	execv(path, argv);
+	if (had)
+		setenv(VARIABLE, had, true);
+	else
+		unsetenv(VARIABLE);
 }
 
 #else

@@ -98,7 +98,7 @@ struct conf {
 	const char *site;
 	const char *identity; /* directory of key and certificate */
 	const char *listen;   /* address:port of UDP and TCP; NULL: port 7245 of all addresses */
-	uint64_t workers;     /* 0: one a processor */
+	uint64_t workers;     /* 0: by processors */
 	unsigned ciphers;     /* set of enum aead_cipher */
 	uint8_t cipher_order[AEAD_CIPHERS]; /* best first; as many as there are in the set */
 	uint64_t rekey_after_ns;
@@ -110,7 +110,7 @@ struct conf {
 	bool warm;			      /* accel: of all peers */
 	uint64_t outage_ns;		      /* accel: silence is waited out this long */
 	const char *state;		      /* directory of what must outlive a crash */
-	uint64_t relay_threads;		      /* accel: 0: one a processor */
+	uint64_t relay_threads;		      /* accel: 0: by processors */
 	uint64_t accel_memory;		      /* accel: of all windows together, bytes; 0: auto */
 	const char *congestion;		      /* accel: of the streams */
 	struct fingerprint trusts[PEERS_MAX]; /* of --trust, in the order given */

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import struct
+import threading
 import time
 from pathlib import Path
 
@@ -366,6 +367,37 @@ def test_connections_are_spread_over_the_relay_threads(make_lab, n):
             assert sum(thread["streams"] for thread in threads) == accel["streams"][0]["streams"]
     for tunnel in tunnels:
         wait_for(lambda t=tunnel: t.status()["accel"]["flows"] == 0, TIMEOUT, "no flow to be left")
+
+
+def test_a_server_that_speaks_first_and_leaves_is_heard(lab):
+    """What it says may come together with its SYN/ACK's answer, before anybody has looked; it says nothing more."""
+    start(lab, "--relay-threads", "1")
+    words, each = b"220 hello\r\n", 200
+    heard: list[bytes] = []
+    with listening(lab.host("hB")) as listener:
+        listener.listen(100)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    conn, _ = listener.accept()
+                    with conn:
+                        conn.sendall(words)
+
+        def ask() -> None:
+            for _ in range(each):
+                with client(lab.host("hA")) as sock:
+                    sock.connect((lab.host("hB").ip, PORT))
+                    heard.append(read_all(sock))
+
+        threading.Thread(target=serve, daemon=True).start()
+        clients = [threading.Thread(target=ask, daemon=True) for _ in range(16)]
+        for thread in clients:
+            thread.start()
+        for thread in clients:
+            thread.join(2 * TIMEOUT)
+        listener.close()
+    assert len(heard) == 16 * each and set(heard) == {words}
 
 
 def test_status_shows_flows_with_both_legs(lab):
