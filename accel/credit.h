@@ -21,8 +21,8 @@
 /* …of a stripe: whoever reads the flow waits for it. */
 #define CREDIT_UNSENT_STRIPE (32u << 10)
 
-/* What a host has taken is told at a sixteenth of the window; of a flow that may have stripes,
- * whose peer keeps copies, after so many bytes at most. */
+/* What a host has taken is told at a sixteenth of the window; of a striped flow, whose peer keeps
+ * copies, after so many bytes at most. */
 #define STRIPES_CREDIT (256u << 10)
 
 /* Since when a direction of a flow is measured. */

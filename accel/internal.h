@@ -276,6 +276,7 @@ struct accel {
 	_Atomic unsigned n_relays;
 	_Atomic unsigned n_streams;
 	struct limits limits;
+	struct limits_tide tide;     /* the first shard's */
 	pthread_mutex_t memory_lock; /* of the journal, and of: */
 	struct peer_memory memories[ACCEL_PEERS_MAX];
 	_Atomic uint64_t path_ns[ACCEL_PEERS_MAX]; /* when the path became another */

@@ -15,6 +15,9 @@
  */
 #define SPARES 64 /* a peer */
 
+/* So many streams are a crowd: of less, what they leave is no matter. */
+#define CROWD_MIN 512
+
 /*
  * What so many file descriptors allow: a flow takes one for its host and one
  * for its stream.
@@ -27,6 +30,21 @@ struct limits limits_by_descriptors(uint64_t descriptors, unsigned n_peers)
 	if (n > LIMITS_RELAYS)
 		n = LIMITS_RELAYS;
 	return (struct limits){(unsigned)n, (unsigned)n + SPARES * n_peers};
+}
+
+/*
+ * Whether a crowd of streams has gone, which is when memory is worth giving back: told once, when
+ * fewer than an eighth of them are left and no more are closed.
+ * @streams: there are now; to be told once a second
+ */
+bool limits_crowd_gone(struct limits_tide *t, unsigned streams)
+{
+	bool gone = t->peak >= CROWD_MIN && streams < t->peak / 8 && streams >= t->before;
+
+	t->before = streams;
+	if (gone || streams > t->peak)
+		t->peak = streams;
+	return gone;
 }
 
 /* Has the process get as many descriptors as it may have and can use. */

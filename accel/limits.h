@@ -3,6 +3,7 @@
 #ifndef ACCEL_LIMITS_H
 #define ACCEL_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Flows relayed at once, and streams open at once, idle ones and those of peers too. */
@@ -13,6 +14,12 @@ struct limits {
 #define LIMITS_RELAYS 16384
 
 struct limits limits_by_descriptors(uint64_t descriptors, unsigned n_peers);
+/* How many streams there were. Zeroed before first use. */
+struct limits_tide {
+	unsigned peak, before;
+};
+
+bool limits_crowd_gone(struct limits_tide *t, unsigned streams);
 struct limits limits_get(unsigned n_peers);
 uint64_t limits_memory_by(const char *tcp_mem, uint64_t page_bytes, uint64_t machine_bytes);
 uint64_t limits_memory(void);

@@ -181,7 +181,7 @@ static void pump_again(struct relay *r, struct stream *s)
 }
 
 /* How many new bytes may be sent. */
-static size_t may_send(const struct relay *r)
+static size_t may_send(struct relay *r)
 {
 	size_t room = stripes_room(r);
 
@@ -250,7 +250,7 @@ static void credit_back(struct relay *r)
 	uint64_t least = r->window / 16;
 	uint8_t payload[CREDIT_LEN];
 
-	if (r->wish.max > 1 && least > STRIPES_CREDIT)
+	if (r->striped && least > STRIPES_CREDIT)
 		least = STRIPES_CREDIT;
 	if (!r->stream || r->life.done_sent || r->taken - r->told < least)
 		return;

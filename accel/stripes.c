@@ -145,15 +145,18 @@ static void end_keeping(struct relay *r)
 	c->keeping = false;
 }
 
-/* How many new bytes may be sent for want of room for copies. */
-size_t stripes_room(const struct relay *r)
+/* How many new bytes may be sent for want of room for copies. With one stream a flow does without
+ * them sooner than wait: what was taken it is told seldom then (STRIPES_CREDIT). */
+size_t stripes_room(struct relay *r)
 {
 	const struct copies *c = &r->copies;
+	uint64_t kept = c->out.end - c->out.begin;
 
+	if (c->keeping && kept >= c->room && !c->out.again && count(r, true) < 2)
+		end_keeping(r);
 	if (!c->keeping)
 		return RECORD_DATA_MAX;
-	return c->out.end - c->out.begin < c->room ? (size_t)(c->room - (c->out.end - c->out.begin))
-						   : 0;
+	return kept < c->room ? (size_t)(c->room - kept) : 0;
 }
 
 /* Keeps a copy of new bytes that are sent on a stripe. Returns false if memory is short. */
@@ -385,9 +388,10 @@ static void keep_no_more(struct relay *r, bool want_more)
 
 	for (i = 0; i < STRIPES_MAX; i++)
 		n += r->striped->streams[i] != NULL;
-	if (n > 1 || (want_more && !r->wish.refused) || r->copies.out.again || !r->copies.keeping)
+	if (n > 1 || r->copies.out.again || !r->copies.keeping)
 		return;
-	end_keeping(r);
+	if (!want_more || r->wish.refused)
+		end_keeping(r);
 	pump_later(r); /* there may have been no room for copies of more */
 }
 
@@ -467,7 +471,9 @@ static void ask(struct relay *r, unsigned n)
 {
 	struct stream *s;
 
-	while (n--) {
+	if (!r->striped && begin_striped(r))
+		pump_flush(r); /* a CREDIT is due by less from now on */
+	while (n-- && !r->ended && !r->life.done_sent) {
 		s = begin_striped(r) && begin_keeping(r)
 			    ? stream_take(r->shard, r->flow->peer, r->number)
 			    : NULL;
@@ -597,6 +603,9 @@ bool stripes_join(struct stream *s, struct relay *r)
 	    !begin_striped(r) || !begin_keeping(r) || !place(r, s))
 		return false;
 	stream_send(s, RECORD_JOINED, NULL, 0);
+	/* The peer may have room for no more copies, and so wait for a CREDIT that is due by less
+	 * from now on. */
+	pump_flush(r);
 	pump_later(r);
 	return true;
 }

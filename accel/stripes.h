@@ -48,7 +48,7 @@ bool stripes_fin(struct relay *r, uint64_t end);
 bool stripes_record(struct relay *r, struct stream *s, const struct record *rec);
 void stripes_say(struct relay *r, enum record_type type, const void *payload, uint32_t len);
 struct stream *stripes_writable(struct relay *r);
-size_t stripes_room(const struct relay *r);
+size_t stripes_room(struct relay *r);
 bool stripes_keep(struct relay *r, struct stream *s, const uint8_t *bytes, size_t len);
 size_t stripes_send_again(struct relay *r, struct stream *s, uint8_t *bytes, size_t max,
 			  uint64_t *offset);

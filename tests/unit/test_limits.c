@@ -119,6 +119,22 @@ static void a_flow_waits_for_a_stream_as_long_as_one_may_take(void **state)
 	assert_int_equal(demand_patience(3600 * NS_PER_S), 3 * NS_PER_S);
 }
 
+static void a_crowd_has_gone_once_when_few_are_left_and_no_more_go(void **state)
+{
+	static const struct {
+		unsigned streams;
+		bool gone;
+	} seconds[] = {{500, false}, {20, false},  {20, false},	 {5000, false}, {9000, false},
+		       {900, false}, {900, true},  {900, false}, {100, false},	{100, true},
+		       {100, false}, {400, false}, {40, false},	 {40, false},	{800, false},
+		       {700, false}, {101, false}, {90, false},	 {95, true},	{95, false}};
+	struct limits_tide tide = {0};
+	unsigned i;
+
+	for (i = 0; i < sizeof(seconds) / sizeof(*seconds); i++)
+		assert_int_equal(limits_crowd_gone(&tide, seconds[i].streams), seconds[i].gone);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +148,7 @@ int main(void)
 		cmocka_unit_test(flows_that_come_and_go_need_no_streams_ahead),
 		cmocka_unit_test(a_burst_is_seen_at_once_and_forgotten_after_silence),
 		cmocka_unit_test(a_flow_waits_for_a_stream_as_long_as_one_may_take),
+		cmocka_unit_test(a_crowd_has_gone_once_when_few_are_left_and_no_more_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,7 +296,7 @@ static int attach(struct relay *r)
 	return fds[1];
 }
 
-static void who_keeps_copies_is_told_often_what_was_taken(void **state)
+static void who_joins_is_told_at_once_what_its_copies_wait_for(void **state)
 {
 	struct fixture *f = *state;
 	struct stream *s;
@@ -304,21 +304,22 @@ static void who_keeps_copies_is_told_often_what_was_taken(void **state)
 	int host;
 
 	hand_over(f, false);
+	hand_over(f, false);
 	s = run(f->shards);
-	s->state = STREAM_BUSY;
-	r = opened(f, s, LIFE_FAR);
+	s->next->state = STREAM_BUSY;
+	r = opened(f, s->next, LIFE_FAR);
 	host = attach(r);
+	r->limit = 1 << 20;
 	r->window = 16 << 20;
 	f->a.budget.granted = r->window;
 	r->received = r->taken = 512 << 10; /* less than a sixteenth of the window */
-	r->wish.max = 1;
 	pump_flush(r);
 	assert_int_equal(r->told, 0);
-	r->wish.max = 2;
-	pump_flush(r);
+	s->state = STREAM_BUSY;
+	assert_true(stripes_join(s, r));
 	assert_int_equal(r->told, r->taken);
 	release(r);
-	s->relay = NULL;
+	s->relay = s->next->relay = NULL;
 	close(host);
 }
 
@@ -413,6 +414,33 @@ static void where_memory_is_short_the_first_bytes_are_not_kept(void **state)
 	close(host);
 }
 
+static void a_flow_with_one_stream_does_without_copies_sooner_than_wait_for_room(void **state)
+{
+	static const uint8_t bytes[1 << 20];
+	struct fixture *f = *state;
+	struct stream *s = new_streams(f, 1);
+	uint64_t granted;
+	struct relay *r;
+
+	f->a.conf.n_tags = 1;
+	stream_take(f->shards, 0, 0);
+	r = opened(f, s, LIFE_NEAR);
+	r->limit = 4 << 20;
+	f->a.budget.limit = 8 << 20; /* an eighth is a flow's */
+	granted = f->a.budget.granted;
+	stripes_begin(r);
+	assert_true(r->copies.keeping);
+	assert_int_equal(stripes_room(r), sizeof(bytes));
+	assert_true(stripes_keep(r, s, bytes, sizeof(bytes) - 1));
+	assert_int_equal(stripes_room(r), 1);
+	assert_true(stripes_keep(r, s, bytes, 1));
+	assert_int_equal(stripes_room(r), RECORD_DATA_MAX);
+	assert_false(r->copies.keeping);
+	assert_int_equal(f->a.budget.granted, granted);
+	release(r);
+	s->relay = NULL;
+}
+
 /* Has the peer open a connection again whose relay is still here. Returns the stream that the
  * relay is on. */
 static struct stream *open_again(struct fixture *f, bool done)
@@ -488,10 +516,11 @@ int main(void)
 		TEST(a_flow_whose_last_word_cannot_be_said_ends_once),
 		TEST(a_flow_whose_fin_cannot_be_said_is_reset_once),
 		TEST(a_flow_that_is_refused_stripes_goes_on_without_room_for_copies),
-		TEST(who_keeps_copies_is_told_often_what_was_taken),
+		TEST(who_joins_is_told_at_once_what_its_copies_wait_for),
 		TEST(what_was_sent_before_the_second_stripe_came_is_sent_again_on_it),
 		TEST(a_flow_that_may_never_have_stripes_keeps_nothing_until_it_asks_for_one),
 		TEST(where_memory_is_short_the_first_bytes_are_not_kept),
+		TEST(a_flow_with_one_stream_does_without_copies_sooner_than_wait_for_room),
 		TEST(a_connection_that_is_opened_again_is_done_though_that_comes_late),
 		TEST(a_connection_that_is_opened_again_was_reset_if_it_was_not_done),
 	};
