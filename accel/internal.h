@@ -415,6 +415,7 @@ bool stream_is_flushed(const struct stream *s);
 void stream_close_soon(struct stream *s);
 void stream_break(struct stream *s, const char *why);
 void stream_tick(struct stream *s, uint64_t now);
+void stream_ask(const struct stream *s);
 void stream_read(struct stream *s);
 uint64_t stream_rtt_ns(struct stream *s);
 void stream_destroy(struct stream *s);

@@ -282,12 +282,25 @@ static void all_broken(struct accel *a, const struct errand *e)
 						     .instance = e->instance});
 }
 
+static void ask_known(struct shard *sh, const struct errand *e)
+{
+	struct stream *s;
+
+	rcu_read_lock();
+	for (s = sh->streams; s; s = s->next)
+		if (s->peer == e->peer && s->instance == e->instance && !s->dead)
+			stream_ask(s);
+	rcu_read_unlock();
+}
+
 static bool began_before(uint32_t one, uint32_t other)
 {
 	return (int32_t)(one - other) < 0;
 }
 
-/* A peer's HELLO says who it is now. The stream is broken if that was before. */
+/* A peer's HELLO says who it is now. The stream is broken if that was before, as long as another
+ * one leads to who came later. Whether that lives is asked: after a power failure, with a clock
+ * that was set back, it does not. */
 void memory_met(struct stream *s, uint32_t instance)
 {
 	struct accel *a = s->a;
@@ -310,6 +323,8 @@ void memory_met(struct stream *s, uint32_t instance)
 	p->streams += !late;
 	pthread_mutex_unlock(&a->memory_lock);
 	if (late) {
+		accel_everywhere(
+			a, &(struct errand){.run = ask_known, .peer = s->peer, .instance = before});
 		stream_break(s, "its process has ended");
 		return;
 	}

@@ -90,6 +90,14 @@ static void watch_silence(const struct accel *a, int fd)
 	sock_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_MS);
 }
 
+/* Has the kernel ask the peer's at once whether it still knows of a stream: one that has been
+ * started anew since answers by RST. */
+void stream_ask(const struct stream *s)
+{
+	sock_set(s->io.fd, IPPROTO_TCP, TCP_KEEPIDLE, 1);
+	sock_set(s->io.fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+}
+
 /*
  * Whether nothing has come from the peer for the outage: neither on the stream
  * nor by the sealed transport. The stream alone does not tell, since TCP tries
