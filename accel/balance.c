@@ -21,7 +21,7 @@
 
 /* A thread that is so busy, or has so many flows, has no time for more. */
 #define FULL_TENTHS 7
-#define FULL_FLOWS  16
+#define FULL_FLOWS  24
 
 /* So many more than with another may have stayed with a thread. */
 #define STAY_MORE 2

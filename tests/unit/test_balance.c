@@ -35,7 +35,7 @@ static void a_stream_is_moved_only_for_a_reason(void **state)
 
 static void brief_flows_go_together_while_there_is_time(void **state)
 {
-	struct balance_load load[N] = {{15, 0, 6}};
+	struct balance_load load[N] = {{23, 0, 6}};
 
 	assert_int_equal(balance_for_syn(load, N, 2, true), 0);
 	assert_int_equal(balance_for_open(load, N, 2, true), 0);
@@ -49,10 +49,10 @@ static void of_many_at_a_time_others_have_their_share(void **state)
 	struct balance_load load[N] = {{0, 0, 0}};
 	unsigned i;
 
-	for (i = 0; i < 48; i++)
+	for (i = 0; i < 24 * N; i++)
 		load[balance_for_syn(load, N, 0, true)].flows++;
 	for (i = 0; i < N; i++)
-		assert_int_equal(load[i].flows, 16);
+		assert_int_equal(load[i].flows, 24);
 }
 
 static void flows_that_stay_do_not_gather_on_one_thread(void **state)
