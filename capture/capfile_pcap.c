@@ -78,13 +78,13 @@ static int pcap_next(struct capfile *f, struct cap_packet *p)
 	return 1;
 }
 
-/* As far as nothing is to be said of any of them. */
-static size_t pcap_whole(struct capfile *f, struct cap_packet *p, size_t max)
+/* A copy for each byte order, so that none is asked for its packets'. */
+static inline __attribute__((always_inline)) size_t whole(struct capfile *f, struct cap_packet *p,
+							  size_t max, bool swapped)
 {
 	const uint8_t *at = f->buf + f->pos, *end = f->buf + f->len;
 	uint64_t ticks = f->ticks;
 	uint16_t link = f->interfaces->link;
-	bool swapped = f->swapped;
 	size_t n;
 
 	for (n = 0; n < max && end - at >= HEADER; n++) {
@@ -106,6 +106,12 @@ static size_t pcap_whole(struct capfile *f, struct cap_packet *p, size_t max)
 	f->pos = (size_t)(at - f->buf);
 	f->interfaces->packets += n;
 	return n;
+}
+
+/* As far as nothing is to be said of any of them. */
+static size_t pcap_whole(struct capfile *f, struct cap_packet *p, size_t max)
+{
+	return f->swapped ? whole(f, p, max, true) : whole(f, p, max, false);
 }
 
 const struct cap_format cap_format_pcap = {"pcap", pcap_begin, pcap_next, pcap_whole};

@@ -137,6 +137,7 @@ struct track {
 	uint32_t sent_head, sent_n, sent_room;
 	struct acked acks[ACKS_KEPT]; /* ring */
 	uint32_t acks_head, acks_n;
+	uint64_t ack_waits_ns; /* when the first of them passed; far off if there is none */
 	struct hole holes[HOLES_MAX];
 	uint32_t n_holes;
 	struct recent recent[RECENT_PACKETS];
@@ -201,6 +202,7 @@ struct direction {
 	uint16_t mss_option, raw_window_max;
 	int8_t wscale;	     /* its SYN's; -1: none */
 	uint8_t scale_least; /* evidence: its windows must be scaled at least so much */
+	uint8_t shift;	     /* what they are taken to be scaled by */
 	bool seen, syn, syn_data, sack_ok, has_ts, fin, rst, have_ack, scale_known;
 	bool black_hole, too_big;
 	struct interval *intervals;

@@ -52,6 +52,7 @@ void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t
 		struct sent_kind *k);
 void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
 bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns);
+void track_remember(struct direction *d, const struct segment *s, uint64_t now);
 
 void limit_begin(struct flow *f, unsigned from, uint64_t now);
 void limit_advance(struct flow *f, unsigned from, uint64_t now);

@@ -147,13 +147,9 @@ static __attribute__((noinline)) bool is_copy(struct direction *d, const struct 
 	return true;
 }
 
-/*
- * Whether a packet is one that was seen a moment ago. The IP identification
- * tells: hosts count it up, also for what they send again. Where there is
- * none (IPv6, or 0), data count as a duplicate only if they came sooner than
- * half a round trip, in which no sender can know that anything was lost.
- */
-bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns)
+/* Looks for a packet among those of a moment ago, and takes the place of what it meets there. */
+static inline bool recall(struct direction *d, const struct segment *s, uint64_t now,
+			  uint64_t rtt_ns)
 {
 	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
 	struct recent *first = &d->track->recent[sig >> 16 & (RECENT_PACKETS - 1)];
@@ -166,6 +162,23 @@ bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now,
 	if (s->macs)
 		memcpy(first->macs, s->macs, 12);
 	return false;
+}
+
+/*
+ * Whether a packet is one that was seen a moment ago. The IP identification
+ * tells: hosts count it up, also for what they send again. Where there is
+ * none (IPv6, or 0), data count as a duplicate only if they came sooner than
+ * half a round trip, in which no sender can know that anything was lost.
+ */
+bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns)
+{
+	return recall(d, s, now, rtt_ns);
+}
+
+/* Notes the first packet, of which a copy may follow. */
+void track_remember(struct direction *d, const struct segment *s, uint64_t now)
+{
+	recall(d, s, now, 0);
 }
 
 /* ---------------------------------------------------------------------- data */
@@ -388,7 +401,7 @@ static void note_scale(struct flow *f, unsigned from, uint64_t end, uint32_t len
 		return;
 	window = end - d->una;
 	while (r->scale_least < 14 && (uint64_t)r->raw_window_max << r->scale_least < window)
-		r->scale_least++;
+		r->shift = ++r->scale_least;
 	d->edge = end;
 	d->track->view_edge = end;
 }
@@ -398,7 +411,7 @@ static inline void note_segments(struct sent_kind *k, uint32_t len, uint32_t mss
 {
 	k->segments = 1;
 	if (len > mss) {
-		uint32_t n = len / mss;
+		uint32_t n = len <= 2 * mss ? 1 + (len == 2 * mss) : len / mss;
 
 		k->full = n * mss == len;
 		k->segments = n + !k->full;
@@ -420,7 +433,7 @@ void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t
 
 	*k = (struct sent_kind){.start = start, .end = start + s->len};
 	note_segments(k, s->len, direction_mss(f, from));
-	if (start + POSITION_JUMP < d->next || start > d->next + POSITION_JUMP)
+	if (start - d->next + POSITION_JUMP > 2 * POSITION_JUMP)
 		k->start = k->end = d->next; /* of another stream: counted as a packet, no more */
 	d->payload += s->len;
 	if (k->end <= d->next) {
@@ -519,23 +532,16 @@ static void read_sacks(struct flow *f, unsigned sender, const struct segment *s,
 
 static inline uint32_t scaled_window(const struct direction *d, const struct segment *s)
 {
-	if (s->flags & TCP_SYN)
-		return s->window;
-	if (d->scale_known)
-		return (uint32_t)s->window << (d->wscale > 0 ? d->wscale : 0);
-	return (uint32_t)s->window << d->scale_least;
+	return (uint32_t)s->window << (s->flags & TCP_SYN ? 0 : d->shift);
 }
 
 static inline void note_window(struct direction *d, const struct segment *s, uint32_t window)
 {
 	if (s->flags & (TCP_SYN | TCP_RST))
 		return;
-	if (window < d->window_min || !d->window_max)
-		d->window_min = window;
-	if (window > d->window_max)
-		d->window_max = window;
-	if (s->window > d->raw_window_max)
-		d->raw_window_max = s->window;
+	d->window_min = window < d->window_min || !d->window_max ? window : d->window_min;
+	d->window_max = window > d->window_max ? window : d->window_max;
+	d->raw_window_max = s->window > d->raw_window_max ? s->window : d->raw_window_max;
 	d->zero_windows += !s->window;
 }
 
@@ -611,11 +617,12 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 	}
 	edge = ack + window;
 	if (t) {
-		if (ack == una && !s->len && t->sent_n && edge == d->edge &&
-		    !(s->flags & (TCP_SYN | TCP_FIN))) {
-			t->dupacks++;
-			d->dupacks++;
-		}
+		/* RFC 5681 section 2; no branches, which could not be foreseen. */
+		bool again = (ack == una) & !s->len & (t->sent_n > 0) & (edge == d->edge) &
+			     !(s->flags & (TCP_SYN | TCP_FIN));
+
+		t->dupacks += again;
+		d->dupacks += again;
 		if (s->sacks)
 			read_sacks(f, !from, s, ack);
 		if (ack > una)
