@@ -251,7 +251,7 @@ static struct capfile *open_file(int *fd, const char *path, struct cap_packet *p
 		err_set(e, errno, "cannot be opened: %s", strerror(errno));
 		return NULL;
 	}
-	f = capfile_open(read_file, (void *)(intptr_t)*fd, e);
+	f = capfile_open_file(*fd, read_file, (void *)(intptr_t)*fd, e);
 	if (!f) {
 		close(*fd);
 		return NULL;
