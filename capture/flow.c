@@ -178,7 +178,7 @@ static bool make_tracks(struct flow *f, uint64_t now)
 
 		if (d->track)
 			continue;
-		d->track = calloc(1, sizeof(*d->track));
+		d->track = track_new();
 		if (!d->track)
 			return false;
 		if (!d->next)

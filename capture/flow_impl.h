@@ -48,6 +48,7 @@ static inline uint32_t flow_segments(const struct flow *f, unsigned end, uint32_
 	return len <= mss ? 1 : (len + mss - 1) / mss;
 }
 
+struct track *track_new(void);
 void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
 		struct sent_kind *k);
 void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now);

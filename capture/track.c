@@ -152,16 +152,30 @@ static inline bool recall(struct direction *d, const struct segment *s, uint64_t
 			  uint64_t rtt_ns)
 {
 	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
-	struct recent *first = &d->track->recent[sig >> 16 & (RECENT_PACKETS - 1)];
+	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1), *before = &d->track->signatures[slot];
+	struct recent *first = &d->track->recent[slot];
 
-	if (first->signature == sig && is_copy(d, s, first, us - first->time_us, rtt_ns))
+	if (*before == sig && is_copy(d, s, first, us - first->time_us, rtt_ns))
 		return true;
-	first->signature = sig;
+	*before = sig;
 	first->time_us = us;
 	first->ttl = s->ttl;
 	if (s->macs)
 		memcpy(first->macs, s->macs, 12);
+	else
+		memset(first->macs, 0, 12);
 	return false;
+}
+
+/* Makes a track that has seen nothing. Returns NULL without memory. */
+struct track *track_new(void)
+{
+	const size_t unread = offsetof(struct track, signatures);
+	struct track *t = malloc(sizeof(*t));
+
+	if (t)
+		memset((char *)t + unread, 0, sizeof(*t) - unread);
+	return t;
 }
 
 /*
