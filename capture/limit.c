@@ -649,7 +649,7 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	d->peak = larger(d->peak, (uint32_t)flight);
 	e->room = room < e->room ? (uint32_t)room : e->room;
 	e->window = !e->window || window < e->window ? (uint32_t)window : e->window;
-	t->hold = d->have_ack & (room < mss) ? HOLD_WINDOW : HOLD_FLIGHT;
+	t->hold = d->have_ack && room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
 }
 
 /* No more packets, or none for long: judges what is left. */
