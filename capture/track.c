@@ -610,6 +610,15 @@ static void take_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t now)
 	d->last_ack_ns = now;
 }
 
+/* RFC 5681 section 2. No branches, which could not be foreseen. */
+static inline void note_dupack(struct direction *d, const struct segment *s, bool same)
+{
+	bool again = same & !s->len & !(s->flags & (TCP_SYN | TCP_FIN));
+
+	d->track->dupacks += again;
+	d->dupacks += again;
+}
+
 /*
  * Takes a segment as an ACK of what the other end sends.
  * @from: the end that acknowledges
@@ -619,6 +628,7 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 	struct direction *r = flow_direction(f, from), *d = flow_direction(f, !from);
 	struct track *t = d->track;
 	uint64_t una = d->una, ack = unwrap32(una, s->ack), edge;
+	bool news;
 	uint32_t window = scaled_window(r, s);
 
 	note_window(r, s, window);
@@ -630,13 +640,10 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 		d->next = ack;
 	}
 	edge = ack + window;
+	news = ack > una || edge > d->edge;
 	if (t) {
-		/* RFC 5681 section 2; no branches, which could not be foreseen. */
-		bool again = (ack == una) & !s->len & (t->sent_n > 0) & (edge == d->edge) &
-			     !(s->flags & (TCP_SYN | TCP_FIN));
-
-		t->dupacks += again;
-		d->dupacks += again;
+		if (t->sent_n)
+			note_dupack(d, s, ack == una && edge == d->edge);
 		if (s->sacks)
 			read_sacks(f, !from, s, ack);
 		if (ack > una)
@@ -649,6 +656,8 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 	d->have_ack = true;
 	if (t) {
 		echo_sent(t, s, now);
-		limit_queue_ack(f, !from, ack, edge, now);
+		/* Before its first data a sender learns nothing from the same again. */
+		if (news || d->first_data_ns)
+			limit_queue_ack(f, !from, ack, edge, now);
 	}
 }
