@@ -7,6 +7,7 @@
 #define MAGIC_NS    0xa1b23c4du
 #define FILE_HEADER 24
 #define HEADER	    16
+#define AHEAD	    4096 /* bytes: about a batch of cut packets */
 
 /* The upper bits of the link type's word are other fields (FCS length). */
 #define LINK_MASK 0x0fffffffu
@@ -101,10 +102,14 @@ static inline __attribute__((always_inline)) size_t whole(struct capfile *f, str
 					   .captured = captured,
 					   .length = length,
 					   .link = link};
-		/* The rest of the packet's headers, and the one after the next, if they are alike.
+		/*
+		 * The rest of the packet's headers; the one after the next, if they are alike; and
+		 * where packets are cut, what comes when these have been worked off.
 		 */
 		__builtin_prefetch(at + 64);
 		__builtin_prefetch(at + 2 * (HEADER + captured));
+		__builtin_prefetch(at + AHEAD);
+		__builtin_prefetch(at + AHEAD + 64);
 		at += HEADER + captured;
 	}
 	f->pos = (size_t)(at - f->buf);
