@@ -108,17 +108,6 @@ struct cap_interface *capfile_add_interface(struct capfile *f)
 	return more;
 }
 
-static void free_buffer(struct capfile *f)
-{
-	if (f->map)
-		cap_map_free(f->map);
-	else
-		free(f->buf);
-	f->map = NULL;
-	f->buf = NULL;
-	f->len = f->pos = f->room = 0;
-}
-
 /*
  * Begins a capture file.
  * @more: gives its bytes, as read(2) would; called again only when they are needed
@@ -231,6 +220,17 @@ const struct cap_skipped *capfile_skipped(const struct capfile *f)
 const char *capfile_kind(const struct capfile *f)
 {
 	return f->format->name;
+}
+
+static void free_buffer(struct capfile *f)
+{
+	if (f->map)
+		cap_map_free(f->map);
+	else
+		free(f->buf);
+	f->map = NULL;
+	f->buf = NULL;
+	f->len = f->pos = f->room = 0;
 }
 
 /* Nothing more will be read: frees what only that takes. What the file has told is kept. */
