@@ -50,6 +50,14 @@ SANITIZE   := -fprofile-instr-generate -fcoverage-mapping
 CFLAGS     := -O0 -g
 endif
 
+# What a packet of a capture goes through is split over files by what they do, and compiled as one.
+# Tests and fuzzers are linked with what each file was compiled to by itself.
+ifeq ($(VARIANT)$(findstring clang,$(CC)),release)
+LTO        := -flto=auto
+NO_LTO     := -fno-lto
+$(O)/capture/%.o: CFLAGS_FILE := -flto -ffat-lto-objects
+endif
+
 # pkg-config runs only when something is compiled, so that `make help` and `make deps` need nothing.
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
@@ -80,7 +88,7 @@ build/longhaul: $(O)/longhaul
 
 $(O)/longhaul: $(MAIN) $(LIBRARY)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LTO) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 $(LIBRARY): $(filter-out $(MAIN),$(OBJECTS))
 	$(call say,AR,$@)
@@ -89,11 +97,11 @@ $(LIBRARY): $(filter-out $(MAIN),$(OBJECTS))
 $(O)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS_FILE) -MMD -MP -c -o $@ $<
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIBRARY)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) $(NO_LTO) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS_ALL)
 
 $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIBRARY)
 	$(call say,LD,$@)
@@ -103,7 +111,7 @@ $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(LIBRARY)
 build/tools/%: $(O)/tests/tools/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
+	$(Q)$(CC) $(CFLAGS_ALL) $(NO_LTO) $(LDFLAGS) -o $@ $^ $(LDLIBS_ALL)
 
 tools: $(TOOLS:tests/tools/%.c=build/tools/%)
 unit-bins: $(UNIT_BINS)

@@ -7,7 +7,8 @@
  * directions and no drop counts of a pcapng file, refuses a file whose
  * interfaces have different link types, and copies each packet by fread(3).
  * So the records are parsed here, in place, in a buffer that is refilled in
- * large pieces and grows only for a record that is longer than it.
+ * large pieces and grows only for a record that is longer than it. Of a file,
+ * what it has at the beginning is one such piece: capfile_map.c.
  *
  * A file that ends in the middle of a record, or goes on as something else,
  * ends the reading there: all before it counts, and skipped.why says what
@@ -24,11 +25,32 @@
 
 static const struct cap_format *const formats[] = {&cap_format_pcap, &cap_format_pcapng};
 
+/* What is left of a mapping, the beginning of a record, goes into a buffer, and reading goes on. */
+static bool leave_map(struct capfile *f)
+{
+	size_t left = f->len - f->pos, room = left > BUFFER ? left : BUFFER;
+	uint8_t *buf = malloc(room);
+
+	if (!buf)
+		return false;
+	memcpy(buf, f->buf + f->pos, left);
+	f->ended = cap_map_broken(f->map);
+	cap_map_free(f->map);
+	f->map = NULL;
+	f->buf = buf;
+	f->room = room;
+	f->len = left;
+	f->pos = 0;
+	return true;
+}
+
 /* Moves what is left to the front and reads more, until @n bytes are there or no more come. */
 bool capfile_refill(struct capfile *f, size_t n)
 {
 	ssize_t got;
 
+	if (f->map && !leave_map(f))
+		return false;
 	if (n > f->room) {
 		uint8_t *larger = realloc(f->buf, n);
 
@@ -94,10 +116,21 @@ struct cap_interface *capfile_add_interface(struct capfile *f)
  */
 struct capfile *capfile_open(cap_read more, void *ctx, struct err *e)
 {
+	return capfile_open_file(-1, more, ctx, e);
+}
+
+/*
+ * The same for a file, which is looked at where the kernel has it, if it can be.
+ * @more: gives what follows the bytes that the file has now
+ */
+struct capfile *capfile_open_file(int fd, cap_read more, void *ctx, struct err *e)
+{
 	struct capfile *f = calloc(1, sizeof(*f));
 	size_t i;
 
 	if (f)
+		f->map = cap_map_new(fd, (const uint8_t **)&f->buf, &f->len);
+	if (f && !f->map)
 		f->buf = malloc(BUFFER);
 	if (!f || !f->buf) {
 		free(f);
@@ -106,7 +139,7 @@ struct capfile *capfile_open(cap_read more, void *ctx, struct err *e)
 	}
 	f->more = more;
 	f->ctx = ctx;
-	f->room = BUFFER;
+	f->room = f->map ? f->len : BUFFER;
 	for (i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
 		int ret = formats[i]->begin(f, e);
 
@@ -140,8 +173,13 @@ fail:
  */
 size_t capfile_batch(struct capfile *f, struct cap_packet *p, size_t max)
 {
-	size_t n = f->format->whole(f, p, max);
+	size_t n;
 
+	if (f->map)
+		cap_map_release(f->map, f->pos);
+	n = f->format->whole(f, p, max);
+	if (f->map && cap_map_broken(f->map))
+		return (size_t)capfile_end(f, "has become shorter, or its disk has failed");
 	if (!n && f->format->next(f, p) > 0) {
 		f->interfaces[p->interface].packets++;
 		n = 1;
@@ -184,13 +222,22 @@ const char *capfile_kind(const struct capfile *f)
 	return f->format->name;
 }
 
+static void free_buffer(struct capfile *f)
+{
+	if (f->map)
+		cap_map_free(f->map);
+	else
+		free(f->buf);
+	f->map = NULL;
+	f->buf = NULL;
+	f->len = f->pos = f->room = 0;
+}
+
 /* Nothing more will be read: frees what only that takes. What the file has told is kept. */
 void capfile_done(struct capfile *f)
 {
 	f->ended = true;
-	f->len = f->pos = f->room = 0;
-	free(f->buf);
-	f->buf = NULL;
+	free_buffer(f);
 }
 
 /* Frees a reader; NULL is allowed. What gives the bytes is the caller's to close. */
@@ -200,6 +247,6 @@ void capfile_close(struct capfile *f)
 		return;
 	free(f->interfaces);
 	free(f->numbers);
-	free(f->buf);
+	free_buffer(f);
 	free(f);
 }

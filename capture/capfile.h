@@ -69,6 +69,7 @@ typedef ssize_t (*cap_read)(void *ctx, void *buf, size_t len);
 struct capfile;
 
 struct capfile *capfile_open(cap_read more, void *ctx, struct err *e);
+struct capfile *capfile_open_file(int fd, cap_read more, void *ctx, struct err *e);
 size_t capfile_batch(struct capfile *f, struct cap_packet *p, size_t max);
 int capfile_next(struct capfile *f, struct cap_packet *p);
 const struct cap_interface *capfile_interface(const struct capfile *f, uint32_t number);

@@ -27,6 +27,7 @@ struct capfile {
 	void *ctx;
 	uint8_t *buf;
 	size_t room, len, pos; /* of the buffer: bytes it can hold, holds, and has given */
+	struct cap_map *map;   /* what the buffer is of; NULL: of memory of its own */
 	bool ended;	       /* there is no more to read */
 	bool swapped;	       /* numbers are in the other byte order than ours */
 	uint64_t ticks;	       /* pcap: of time stamps' fractions, a second */
@@ -38,6 +39,11 @@ struct capfile {
 	bool no_packet;		   /* …of this section was read yet */
 	struct cap_skipped skipped;
 };
+
+struct cap_map *cap_map_new(int fd, const uint8_t **data, size_t *len);
+void cap_map_release(struct cap_map *m, size_t before);
+bool cap_map_broken(const struct cap_map *m);
+void cap_map_free(struct cap_map *m);
 
 bool capfile_refill(struct capfile *f, size_t n);
 struct cap_interface *capfile_add_interface(struct capfile *f);

@@ -162,20 +162,30 @@ static void take(struct run *r, struct cap_packet *p, size_t n)
 	diagnosis_packets(r->d, p, r->filter ? kept : n);
 }
 
+/* Flow by flow, so that what is written of a million of them is never held at once. */
 static void tell_json(struct run *r, const struct report_source *s, const struct flow **flows,
 		      size_t n)
 {
-	json_t *doc = json_pack("{s:i, s:o}", "version", 1, "source",
-				report_json_source(s, diagnosis_totals(r->d)));
-	size_t i;
+	size_t i, evicted = json_array_size(r->evicted);
+	bool whole;
 
-	for (i = 0; i < n; i++)
-		json_array_append_new(r->evicted, report_json_flow(flows[i]));
-	json_object_set_new(doc, "flows", r->evicted);
+	fputs("{\"version\":1,\"source\":", stdout);
+	whole = report_json_write(stdout, report_json_source(s, diagnosis_totals(r->d)));
+	fputs(",\"flows\":[", stdout);
+	for (i = 0; i < evicted + n && whole; i++) {
+		if (i)
+			putchar(',');
+		whole = report_json_write(stdout,
+					  i < evicted ? json_incref(json_array_get(r->evicted, i))
+						      : report_json_flow(flows[i - evicted]));
+	}
+	fputs("]}\n", stdout);
+	json_decref(r->evicted);
 	r->evicted = NULL;
-	json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
-	putchar('\n');
-	json_decref(doc);
+	if (!whole) {
+		log_error("%s: out of memory: not all flows were told", r->name);
+		r->failed++;
+	}
 }
 
 static void tell_people(struct run *r, const struct report_source *s, const struct flow **flows,
@@ -241,7 +251,7 @@ static struct capfile *open_file(int *fd, const char *path, struct cap_packet *p
 		err_set(e, errno, "cannot be opened: %s", strerror(errno));
 		return NULL;
 	}
-	f = capfile_open(read_file, (void *)(intptr_t)*fd, e);
+	f = capfile_open_file(*fd, read_file, (void *)(intptr_t)*fd, e);
 	if (!f) {
 		close(*fd);
 		return NULL;
@@ -327,16 +337,13 @@ static void tell_now(struct run *r, struct source *s, struct told *t, uint64_t n
 				.drops = drops - t->drops,
 				.shown = r->o.flows ? r->o.flows : SIZE_MAX};
 	struct progress *moved = diagnosis_progress(r->d, &l.n_moved);
-	json_t *doc;
 
 	l.time_ns = clock_real_ns();
 	l.moved = moved;
 	if (r->o.json) {
-		doc = report_live_json(&l);
-		json_dumpf(doc, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
+		report_json_write(stdout, report_live_json(&l));
 		putchar('\n');
 		fflush(stdout);
-		json_decref(doc);
 	} else {
 		report_live_text(stdout, &l);
 	}

@@ -105,6 +105,8 @@ static void settle_scales(struct flow *f)
 			d->scale_known = true;
 		if (off)
 			d->wscale = d->syn ? d->wscale : -1;
+		if (d->scale_known)
+			d->shift = d->wscale > 0 ? (uint8_t)d->wscale : 0;
 	}
 }
 
@@ -176,7 +178,7 @@ static bool make_tracks(struct flow *f, uint64_t now)
 
 		if (d->track)
 			continue;
-		d->track = calloc(1, sizeof(*d->track));
+		d->track = track_new();
 		if (!d->track)
 			return false;
 		if (!d->next)
@@ -222,7 +224,7 @@ static inline bool take_data(struct flow *f, struct direction *d, const struct d
 	if (!d->track) {
 		if (!make_tracks(f, now))
 			return false;
-		track_duplicate(d, s, now, 0); /* of which a copy may follow */
+		track_remember(d, s, now);
 	}
 	note_size(f, d, o, from, s->len);
 	limit_advance(f, from, now);

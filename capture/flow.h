@@ -125,7 +125,6 @@ struct hole {
 
 /* A packet that another one may be a copy of. */
 struct recent {
-	uint32_t signature; /* 0: none */
 	uint32_t time_us;
 	uint8_t macs[12];
 	uint8_t ttl;
@@ -133,13 +132,17 @@ struct recent {
 
 /* What only a direction that is moving data needs; freed when it has been silent. */
 struct track {
-	struct sent *sent; /* ring */
-	uint32_t sent_head, sent_n, sent_room;
+	/* Written before they are read: not cleared, so that short transfers do not touch them. */
 	struct acked acks[ACKS_KEPT]; /* ring */
-	uint32_t acks_head, acks_n;
 	struct hole holes[HOLES_MAX];
-	uint32_t n_holes;
 	struct recent recent[RECENT_PACKETS];
+
+	uint32_t signatures[RECENT_PACKETS]; /* of recent; 0: none. The first that is cleared */
+	struct sent *sent;		     /* ring */
+	uint32_t sent_head, sent_n, sent_room;
+	uint32_t acks_head, acks_n;
+	uint64_t ack_waits_ns; /* when the first of them passed; far off if there is none */
+	uint32_t n_holes;
 
 	/* round trip to the sender by time stamps: one echo is waited for at a time */
 	uint16_t last_id;   /* highest IP identification of its data… */
@@ -201,6 +204,7 @@ struct direction {
 	uint16_t mss_option, raw_window_max;
 	int8_t wscale;	     /* its SYN's; -1: none */
 	uint8_t scale_least; /* evidence: its windows must be scaled at least so much */
+	uint8_t shift;	     /* what they are taken to be scaled by */
 	bool seen, syn, syn_data, sack_ok, has_ts, fin, rst, have_ack, scale_known;
 	bool black_hole, too_big;
 	struct interval *intervals;

@@ -48,10 +48,12 @@ static inline uint32_t flow_segments(const struct flow *f, unsigned end, uint32_
 	return len <= mss ? 1 : (len + mss - 1) / mss;
 }
 
+struct track *track_new(void);
 void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
 		struct sent_kind *k);
 void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
 bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns);
+void track_remember(struct direction *d, const struct segment *s, uint64_t now);
 
 void limit_begin(struct flow *f, unsigned from, uint64_t now);
 void limit_advance(struct flow *f, unsigned from, uint64_t now);

@@ -51,6 +51,7 @@
 #define DELAYED_ACK_NS                                                             \
 	(30 * NS_PER_MS) /* Linux waits 40 ms, others up to 500 (RFC 1122 4.2.3.2) \
 			  */
+#define NEVER (UINT64_MAX / 2)
 
 static uint64_t pause_ns(const struct flow *f)
 {
@@ -86,6 +87,7 @@ void limit_begin(struct flow *f, unsigned from, uint64_t now)
 	t->view_una = d->una;
 	t->view_edge = d->edge;
 	t->hold = HOLD_IDLE;
+	t->ack_waits_ns = NEVER;
 	epoch_begin(t, now);
 }
 
@@ -287,15 +289,13 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 static inline void account_flight(const struct direction *d, struct track *t, uint64_t dt)
 {
 	struct epoch *e = &t->now;
-	uint64_t flight = d->next > t->view_una ? d->next - t->view_una : 0, peak = t->peak_before;
+	uint64_t flight = d->next > t->view_una ? d->next - t->view_una : 0;
+	uint64_t peak = t->peak_before > e->peak ? t->peak_before : e->peak;
+	bool starved = (t->hold == HOLD_FLIGHT) & (flight * 6 < peak * 5);
 
 	e->area += flight * dt;
 	t->tail_ns += dt;
-	if (t->hold != HOLD_FLIGHT)
-		return;
-	peak = peak > e->peak ? peak : e->peak;
-	if (flight < peak - peak / 6)
-		e->starved_ns += dt;
+	e->starved_ns += starved ? dt : 0;
 }
 
 /* Accounts for the time up to @now by what holds the sender. */
@@ -393,7 +393,7 @@ static __attribute__((noinline)) void acks_arrive(struct flow *f, unsigned from,
 	struct track *t = d->track;
 	uint64_t lag = d->rtt.min;
 
-	do {
+	while (t->acks_n) {
 		struct acked *a = &t->acks[t->acks_head % ACKS_KEPT];
 
 		if (a->time_ns + lag > now)
@@ -402,15 +402,15 @@ static __attribute__((noinline)) void acks_arrive(struct flow *f, unsigned from,
 		t->acks_n--;
 		if (!view_idle_ack(d, a, a->time_ns + lag))
 			view_ack(f, from, a, a->time_ns + lag);
-	} while (t->acks_n);
+	}
+	t->ack_waits_ns = t->acks_n ? t->acks[t->acks_head % ACKS_KEPT].time_ns : NEVER;
 }
 
 static inline void advance(struct flow *f, unsigned from, uint64_t now)
 {
 	struct direction *d = flow_direction(f, from);
-	struct track *t = d->track;
 
-	if (t->acks_n && t->acks[t->acks_head % ACKS_KEPT].time_ns + d->rtt.min <= now)
+	if (d->track->ack_waits_ns + d->rtt.min <= now)
 		acks_arrive(f, from, now);
 	account(d, now);
 }
@@ -439,7 +439,8 @@ void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge,
 			return;
 		}
 	}
-	at = &t->acks[(t->acks_head + t->acks_n++) % ACKS_KEPT];
+	at = &t->acks[(t->acks_head + t->acks_n) % ACKS_KEPT];
+	t->ack_waits_ns = t->acks_n++ ? t->ack_waits_ns : now;
 	at->time_ns = now;
 	at->ack = ack;
 	at->edge = edge;
@@ -596,6 +597,11 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s, u
 	e->bursts_on_ack += now - t->ack_ns < soon + jitter(d);
 }
 
+static inline uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 /* Data leave the sender; limit_advance() has been called for @now. */
 void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
 		uint64_t now)
@@ -637,14 +643,12 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	flight = d->next > t->view_una ? d->next - t->view_una : 0;
 	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;
 	room = t->view_edge > d->next ? t->view_edge - d->next : 0;
-	if (flight > e->peak)
-		e->peak = flight > UINT32_MAX ? UINT32_MAX : (uint32_t)flight;
-	if (flight > d->peak)
-		d->peak = e->peak;
-	if (room < e->room)
-		e->room = (uint32_t)room;
-	if (!e->window || window < e->window)
-		e->window = window > UINT32_MAX ? UINT32_MAX : (uint32_t)window;
+	flight = flight > UINT32_MAX ? UINT32_MAX : flight;
+	window = window > UINT32_MAX ? UINT32_MAX : window;
+	e->peak = larger(e->peak, (uint32_t)flight);
+	d->peak = larger(d->peak, (uint32_t)flight);
+	e->room = room < e->room ? (uint32_t)room : e->room;
+	e->window = !e->window || window < e->window ? (uint32_t)window : e->window;
 	t->hold = d->have_ack && room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
 }
 

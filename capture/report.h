@@ -40,6 +40,7 @@ void report_text_source(FILE *out, const struct report_source *s, const struct d
 			size_t shown, size_t all);
 json_t *report_json_flow(const struct flow *f);
 json_t *report_json_source(const struct report_source *s, const struct diagnosis_totals *t);
+bool report_json_write(FILE *out, json_t *o);
 void report_csv_header(FILE *out);
 void report_csv_flow(FILE *out, const char *source, const struct flow *f);
 

@@ -4,6 +4,11 @@
 
 #include "lib/clock.h"
 
+#include <stdlib.h>
+
+#define WRITE_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(12))
+#define WRITE_FIRST 8192 /* bytes: most flows are shorter */
+
 static json_t *ms(uint64_t ns)
 {
 	return json_real((double)ns / 1e6);
@@ -204,4 +209,30 @@ json_t *report_json_source(const struct report_source *s, const struct diagnosis
 	json_object_set_new(o, "packets_without_time", json_integer((json_int_t)no_time));
 	json_object_set_new(o, "ended_early", *why ? foreign(why) : json_null());
 	return o;
+}
+
+/*
+ * Writes a document as one piece, and gives up the reference. jansson by itself gives a stream each
+ * bracket and comma on its own.
+ *
+ * Returns false without memory; what the stream has met, it tells itself.
+ */
+bool report_json_write(FILE *out, json_t *o)
+{
+	size_t room = WRITE_FIRST, n = 0;
+	char *text = NULL, *larger;
+
+	do {
+		room = n > room ? n : room;
+		larger = realloc(text, room);
+		if (!larger)
+			break;
+		text = larger;
+		n = json_dumpb(o, text, room, WRITE_FLAGS);
+	} while (n > room);
+	if (larger)
+		fwrite(text, 1, n, out);
+	free(text);
+	json_decref(o);
+	return larger && n;
 }

@@ -147,6 +147,37 @@ static __attribute__((noinline)) bool is_copy(struct direction *d, const struct 
 	return true;
 }
 
+/* Looks for a packet among those of a moment ago, and takes the place of what it meets there. */
+static inline bool recall(struct direction *d, const struct segment *s, uint64_t now,
+			  uint64_t rtt_ns)
+{
+	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
+	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1), *before = &d->track->signatures[slot];
+	struct recent *first = &d->track->recent[slot];
+
+	if (*before == sig && is_copy(d, s, first, us - first->time_us, rtt_ns))
+		return true;
+	*before = sig;
+	first->time_us = us;
+	first->ttl = s->ttl;
+	if (s->macs)
+		memcpy(first->macs, s->macs, 12);
+	else
+		memset(first->macs, 0, 12);
+	return false;
+}
+
+/* Makes a track that has seen nothing. Returns NULL without memory. */
+struct track *track_new(void)
+{
+	const size_t unread = offsetof(struct track, signatures);
+	struct track *t = malloc(sizeof(*t));
+
+	if (t)
+		memset((char *)t + unread, 0, sizeof(*t) - unread);
+	return t;
+}
+
 /*
  * Whether a packet is one that was seen a moment ago. The IP identification
  * tells: hosts count it up, also for what they send again. Where there is
@@ -155,17 +186,13 @@ static __attribute__((noinline)) bool is_copy(struct direction *d, const struct 
  */
 bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns)
 {
-	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
-	struct recent *first = &d->track->recent[sig >> 16 & (RECENT_PACKETS - 1)];
+	return recall(d, s, now, rtt_ns);
+}
 
-	if (first->signature == sig && is_copy(d, s, first, us - first->time_us, rtt_ns))
-		return true;
-	first->signature = sig;
-	first->time_us = us;
-	first->ttl = s->ttl;
-	if (s->macs)
-		memcpy(first->macs, s->macs, 12);
-	return false;
+/* Notes the first packet, of which a copy may follow. */
+void track_remember(struct direction *d, const struct segment *s, uint64_t now)
+{
+	recall(d, s, now, 0);
 }
 
 /* ---------------------------------------------------------------------- data */
@@ -388,7 +415,7 @@ static void note_scale(struct flow *f, unsigned from, uint64_t end, uint32_t len
 		return;
 	window = end - d->una;
 	while (r->scale_least < 14 && (uint64_t)r->raw_window_max << r->scale_least < window)
-		r->scale_least++;
+		r->shift = ++r->scale_least;
 	d->edge = end;
 	d->track->view_edge = end;
 }
@@ -398,7 +425,7 @@ static inline void note_segments(struct sent_kind *k, uint32_t len, uint32_t mss
 {
 	k->segments = 1;
 	if (len > mss) {
-		uint32_t n = len / mss;
+		uint32_t n = len <= 2 * mss ? 1 + (len == 2 * mss) : len / mss;
 
 		k->full = n * mss == len;
 		k->segments = n + !k->full;
@@ -420,7 +447,7 @@ void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t
 
 	*k = (struct sent_kind){.start = start, .end = start + s->len};
 	note_segments(k, s->len, direction_mss(f, from));
-	if (start + POSITION_JUMP < d->next || start > d->next + POSITION_JUMP)
+	if (start - d->next + POSITION_JUMP > 2 * POSITION_JUMP)
 		k->start = k->end = d->next; /* of another stream: counted as a packet, no more */
 	d->payload += s->len;
 	if (k->end <= d->next) {
@@ -519,23 +546,16 @@ static void read_sacks(struct flow *f, unsigned sender, const struct segment *s,
 
 static inline uint32_t scaled_window(const struct direction *d, const struct segment *s)
 {
-	if (s->flags & TCP_SYN)
-		return s->window;
-	if (d->scale_known)
-		return (uint32_t)s->window << (d->wscale > 0 ? d->wscale : 0);
-	return (uint32_t)s->window << d->scale_least;
+	return (uint32_t)s->window << (s->flags & TCP_SYN ? 0 : d->shift);
 }
 
 static inline void note_window(struct direction *d, const struct segment *s, uint32_t window)
 {
 	if (s->flags & (TCP_SYN | TCP_RST))
 		return;
-	if (window < d->window_min || !d->window_max)
-		d->window_min = window;
-	if (window > d->window_max)
-		d->window_max = window;
-	if (s->window > d->raw_window_max)
-		d->raw_window_max = s->window;
+	d->window_min = window < d->window_min || !d->window_max ? window : d->window_min;
+	d->window_max = window > d->window_max ? window : d->window_max;
+	d->raw_window_max = s->window > d->raw_window_max ? s->window : d->raw_window_max;
 	d->zero_windows += !s->window;
 }
 
@@ -590,6 +610,15 @@ static void take_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t now)
 	d->last_ack_ns = now;
 }
 
+/* RFC 5681 section 2. No branches, which could not be foreseen. */
+static inline void note_dupack(struct direction *d, const struct segment *s, bool same)
+{
+	bool again = same & !s->len & !(s->flags & (TCP_SYN | TCP_FIN));
+
+	d->track->dupacks += again;
+	d->dupacks += again;
+}
+
 /*
  * Takes a segment as an ACK of what the other end sends.
  * @from: the end that acknowledges
@@ -599,6 +628,7 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 	struct direction *r = flow_direction(f, from), *d = flow_direction(f, !from);
 	struct track *t = d->track;
 	uint64_t una = d->una, ack = unwrap32(una, s->ack), edge;
+	bool news;
 	uint32_t window = scaled_window(r, s);
 
 	note_window(r, s, window);
@@ -610,12 +640,10 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 		d->next = ack;
 	}
 	edge = ack + window;
+	news = ack > una || edge > d->edge;
 	if (t) {
-		if (ack == una && !s->len && t->sent_n && edge == d->edge &&
-		    !(s->flags & (TCP_SYN | TCP_FIN))) {
-			t->dupacks++;
-			d->dupacks++;
-		}
+		if (t->sent_n)
+			note_dupack(d, s, ack == una && edge == d->edge);
 		if (s->sacks)
 			read_sacks(f, !from, s, ack);
 		if (ack > una)
@@ -628,6 +656,8 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 	d->have_ack = true;
 	if (t) {
 		echo_sent(t, s, now);
-		limit_queue_ack(f, !from, ack, edge, now);
+		/* Before its first data a sender learns nothing from the same again. */
+		if (news || d->first_data_ns)
+			limit_queue_ack(f, !from, ack, edge, now);
 	}
 }

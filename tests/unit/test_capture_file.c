@@ -9,8 +9,10 @@
 
 #include "capture/capfile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A file in memory, given out @step bytes at a time. */
 struct bytes {
@@ -617,6 +619,129 @@ static void names_that_are_no_plain_text_are_made_so(void **state)
 	capfile_close(f);
 }
 
+/* ---------------------------------------------------------------- files */
+
+#define LARGE 1500 /* packets of LONG bytes: more than is read at once, and than is given back */
+#define LONG  7000
+
+static ssize_t more_of_file(void *ctx, void *buf, size_t len)
+{
+	return read(fileno(ctx), buf, len);
+}
+
+static FILE *large_file(void)
+{
+	FILE *file = tmpfile();
+	unsigned i;
+
+	assert_non_null(file);
+	begin(false);
+	pcap_header(0xa1b2c3d4, 1);
+	fwrite(b.data, 1, b.len, file);
+	for (i = 0; i < LARGE; i++) {
+		b.len = 0;
+		pcap_packet(1000 + i, i, LONG, LONG);
+		fwrite(b.data, 1, b.len, file);
+	}
+	fflush(file);
+	rewind(file);
+	return file;
+}
+
+static struct capfile *open_file(FILE *file)
+{
+	return capfile_open_file(fileno(file), more_of_file, file, &e);
+}
+
+/* Reads on, and checks each packet, from number @i on. Returns the number of the next. */
+static unsigned read_large(struct capfile *f, unsigned i)
+{
+	struct cap_packet batch[64];
+	size_t n, k;
+
+	while ((n = capfile_batch(f, batch, 64))) {
+		for (k = 0; k < n; k++, i++) {
+			assert_int_equal(batch[k].time_ns, (1000 + i) * 1000000000ull + i * 1000);
+			assert_int_equal(batch[k].captured, LONG);
+			assert_int_equal(batch[k].data[LONG - 1], LONG & 0xff);
+		}
+	}
+	return i;
+}
+
+static void a_large_file_is_read_to_its_end(void **state)
+{
+	FILE *file = large_file();
+	struct capfile *f = open_file(file);
+
+	assert_non_null(f);
+	assert_int_equal(read_large(f, 0), LARGE);
+	assert_string_equal(capfile_skipped(f)->why, "");
+	assert_int_equal(capfile_interface(f, 0)->packets, LARGE);
+	capfile_close(f);
+	fclose(file);
+}
+
+static void what_a_file_has_got_since_it_was_opened_is_read_too(void **state)
+{
+	FILE *file = large_file(), *adds = fdopen(dup(fileno(file)), "w");
+	struct capfile *f;
+	unsigned i;
+
+	assert_non_null(adds);
+	assert_int_equal(ftruncate(fileno(file), 24 + (LARGE - 1) * (16 + LONG) + 500), 0);
+	f = open_file(file);
+	assert_non_null(f);
+	/* The packet that was cut there is whole now, and one more follows. */
+	for (i = LARGE - 1; i < LARGE + 1; i++) {
+		b.len = 0;
+		pcap_packet(1000 + i, i, LONG, LONG);
+		assert_int_equal(
+			pwrite(fileno(adds), b.data, b.len, (off_t)(24 + i * (16ul + LONG))),
+			(ssize_t)b.len);
+	}
+	assert_int_equal(read_large(f, 0), LARGE + 1);
+	assert_string_equal(capfile_skipped(f)->why, "");
+	capfile_close(f);
+	fclose(adds);
+	fclose(file);
+}
+
+static void a_file_that_becomes_shorter_ends_there_and_says_so(void **state)
+{
+	FILE *file = large_file();
+	struct capfile *f = open_file(file);
+	struct cap_packet first;
+	unsigned i;
+
+	assert_non_null(f);
+	assert_int_equal(capfile_next(f, &first), 1);
+	assert_int_equal(ftruncate(fileno(file), 3000000), 0);
+	i = read_large(f, 1);
+	assert_in_range(i, 2, 3000000 / (16 + LONG));
+	assert_non_null(strstr(capfile_skipped(f)->why, "shorter"));
+	assert_int_equal(capfile_next(f, &first), 0);
+	capfile_close(f);
+	fclose(file);
+}
+
+static void a_file_is_read_from_where_it_stands_and_beside_another(void **state)
+{
+	FILE *file = large_file(), *other = large_file();
+	struct capfile *f = open_file(file), *g = open_file(other);
+
+	assert_int_equal(read_large(g, 0), LARGE);
+	assert_int_equal(read_large(f, 0), LARGE);
+	capfile_close(f);
+	capfile_close(g);
+	/* Not at its beginning: what stands there is no capture. */
+	assert_int_equal(lseek(fileno(file), 24, SEEK_SET), 24);
+	assert_null(open_file(file));
+	assert_non_null(strstr(e.text, "neither a pcap nor a pcapng"));
+	fclose(file);
+	fclose(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -641,6 +766,10 @@ int main(void)
 		cmocka_unit_test(impossible_block_lengths_end_the_reading),
 		cmocka_unit_test(options_without_an_end_do_not_lead_beyond_their_block),
 		cmocka_unit_test(names_that_are_no_plain_text_are_made_so),
+		cmocka_unit_test(a_large_file_is_read_to_its_end),
+		cmocka_unit_test(what_a_file_has_got_since_it_was_opened_is_read_too),
+		cmocka_unit_test(a_file_that_becomes_shorter_ends_there_and_says_so),
+		cmocka_unit_test(a_file_is_read_from_where_it_stands_and_beside_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
