@@ -4,8 +4,12 @@
 
 #include <stdio.h>
 
-#define ALIKE_PART 8
-#define STILL_PART 64 /* of the flight: growth below that, or a segment or two, is none */
+#define ALIKE_PART  8
+#define OWN_LEAST   5  /* bursts of EPOCHS_KEPT + 1 round trips that no ACK has let go… */
+#define OWN_PART    2  /* …and of all of these: a sender that waits for ACKs is late for 3 of 8 */
+#define OWN_ROUNDS  32 /* for which what they have shown holds */
+#define PROMPT_PART 10 /* of those after an ACK: who waits for it is prompt in 1 of 4 at least */
+#define STILL_PART  64 /* of the flight: growth below that, or a segment or two, is none */
 
 static const struct cause *const causes[CAUSES] = {
 	[CAUSE_RECEIVE_WINDOW] = &cause_receive_window,
@@ -98,6 +102,43 @@ bool cause_stands_still(const struct evidence *v)
 	slack = early[1] / STILL_PART;
 	slack = slack < v->mss ? v->mss : slack > 2 * v->mss ? 2 * v->mss : slack;
 	return late[1] <= early[1] + slack;
+}
+
+/*
+ * Whether bursts begin by a clock of the sender's own and not when ACKs come. Either most begin
+ * when none has come for long. Or ACKs come a little before, by chance, as writes and round trips
+ * take equal times; then hardly any burst follows as promptly as most of somebody's who has waited.
+ */
+bool cause_own_clock(const struct evidence *v)
+{
+	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, prompt = v->e->bursts_prompt;
+	unsigned own = v->e->bursts_own, i;
+
+	for (i = 1; i <= EPOCHS_KEPT; i++) {
+		const struct epoch *p = cause_past(v, i);
+
+		if (!p)
+			break;
+		all += p->bursts;
+		on_ack += p->bursts_on_ack;
+		prompt += p->bursts_prompt;
+		own += p->bursts_own;
+	}
+	if (own >= OWN_LEAST && own * OWN_PART >= all)
+		return true;
+	return on_ack > EPOCHS_KEPT && prompt * PROMPT_PART < on_ack;
+}
+
+/*
+ * Whether no more is in flight, but for 1/8, than when it has shown a clock of its own, which is
+ * less than OWN_ROUNDS ago. A buffer would have held that much, too: it is not what limits.
+ */
+bool cause_by_own_clock(const struct evidence *v, const struct epoch *e)
+{
+	uint32_t own = v->t->own_flight;
+
+	return own && e->peak <= own + own / ALIKE_PART &&
+	       v->d->rounds - v->t->own_round < OWN_ROUNDS;
 }
 
 /* How long an epoch was, in nanoseconds. */

@@ -49,9 +49,13 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->room < 2 * v->mss || !busy)
 		return false;
-	/* What is known to be all of its buffer, it does not send by itself. */
-	if (!v->t->lost && cause_goes_on(v, CAUSE_SEND_BUFFER))
+	if (cause_by_own_clock(v, e)) {
+		if (e->bursts && e->bursts_ended * 5 >= e->bursts * 4)
+			return true;
+	} else if (!v->t->lost && cause_goes_on(v, CAUSE_SEND_BUFFER)) {
+		/* What is known to be all of its buffer, it does not send by itself. */
 		return false;
+	}
 	/* In the first round trips a pacer spreads the initial window, whatever is behind it. */
 	if (!cause_past(v, 2))
 		return false;
@@ -64,9 +68,12 @@ static bool limits(const struct evidence *v)
 	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 8 * e->small);
 }
 
+/* Before its clock had shown, what it sent by that was taken for something else. */
 static bool includes(const struct evidence *v, const struct epoch *before)
 {
-	return before->judged == CAUSE_START && is_steady(v);
+	if (before->judged == CAUSE_SEND_BUFFER)
+		return cause_by_own_clock(v, before);
+	return before->judged == CAUSE_START && (is_steady(v) || cause_own_clock(v));
 }
 
 static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
@@ -89,7 +96,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8)",
+		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8); or bursts follow a small segment with PSH, and no more is in flight (but for 1/8) than when, in the last 32 round trips, a clock of its own has shown: over 9 round trips half of the bursts, 5 at least, began when no ACK had come for 5 ms, or less than 1/10 of those after an ACK within 1/4 ms (and the path's jitter) of it",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",

@@ -88,6 +88,8 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->held[HOLD_FLIGHT] * 2 < busy || e->room < 2 * v->mss)
 		return false;
+	if (cause_by_own_clock(v, e))
+		return false;
 	if (is_full(v))
 		return true;
 	if (!plateau(v, LOOK_BACK, &b) || b.on_ack * 5 < b.all * 3)
@@ -97,28 +99,41 @@ static bool limits(const struct evidence *v)
 	return !v->t->lost && plateau(v, LONG_LOOK, &b) && b.all && b.pushed * 10 >= b.all * 9;
 }
 
-/* As much was in flight already, in the mean or at most, and no limit had shown. */
+/*
+ * As much was in flight already, in the mean or at most, and no limit had shown; or what looked
+ * like an application's was a host that was late for once.
+ */
 static bool includes(const struct evidence *v, const struct epoch *before)
 {
 	uint32_t slack = v->e->flight / 16 > v->mss ? v->e->flight / 16 : v->mss;
 
-	return before->judged == CAUSE_START && (alike(before->flight, v->e->flight, slack) ||
-						 alike(before->peak, v->e->peak, slack));
+	if (before->judged != CAUSE_START && (before->judged != CAUSE_APPLICATION ||
+					      before->held[HOLD_IDLE] || before->held[HOLD_DRAIN]))
+		return false;
+	return alike(before->flight, v->e->flight, slack) || alike(before->peak, v->e->peak, slack);
 }
 
-/* It has limited in one of the last round trips, nothing was lost since, and no more than then is
- * in flight: it is no congestion window that has begun to grow. */
+/*
+ * It has limited in one of the last round trips, nothing was lost since, and no more is in flight
+ * than was in some of them: it is no congestion window that has begun to grow.
+ */
 static bool lingers(const struct evidence *v)
 {
+	uint32_t most = 0;
+	bool limited = false;
 	unsigned i;
 
-	for (i = 1; i <= EPOCHS_KEPT && !v->t->lost && !v->e->retrans; i++) {
+	if (v->t->lost || v->e->retrans || cause_by_own_clock(v, v->e))
+		return false;
+	for (i = 1; i <= EPOCHS_KEPT; i++) {
 		const struct epoch *p = cause_past(v, i);
 
-		if (p && p->judged == CAUSE_SEND_BUFFER)
-			return v->e->peak <= p->peak + p->peak / FULL_SLACK;
+		if (!p)
+			break;
+		most = p->peak > most ? p->peak : most;
+		limited |= p->judged == CAUSE_SEND_BUFFER;
 	}
-	return false;
+	return limited && v->e->peak <= most + most / FULL_SLACK;
 }
 
 /* Bytes in flight while the buffer limited. */
@@ -157,7 +172,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_send_buffer = {
 	.name = "send_buffer",
-	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's; and then until more is in flight, or something is lost",
+	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's; and then until more is in flight than in the 8 round trips before (by more than 1/8), or something is lost; and not where as little in flight has shown a clock of the sender's own",
 	.source =
 		"Timmer, de Boer, Pras, \"How to identify the speed limiting factor of a TCP flow\", 2006; "
 		"PSH: RFC 9293 3.9.1.2",

@@ -94,11 +94,13 @@ struct epoch {
 	uint16_t bursts_pushed; /* of them after all that could be sent had been */
 	uint16_t bursts_ended; /* …and that did not end with a full segment, as what a pacer lets go
 				  does */
-	uint16_t small, full; /* segments of less than MSS, and of MSS, that were sent */
-	uint16_t late_acks;   /* of a small segment, as late as delayed ACKs are */
-	uint16_t late;	      /* silences for which the sender was only late */
-	uint8_t judged;	      /* what the time with data in flight was judged as */
-	uint8_t cause;	      /* what had the most of its time */
+	uint16_t bursts_prompt; /* of them so soon after an ACK as one is who waits for it */
+	uint16_t bursts_own;	/* of those that ended so: that began when none had come for long */
+	uint16_t small, full;	/* segments of less than MSS, and of MSS, that were sent */
+	uint16_t late_acks;	/* of a small segment, as late as delayed ACKs are */
+	uint16_t late;		/* silences for which the sender was only late */
+	uint8_t judged;		/* what the time with data in flight was judged as */
+	uint8_t cause;		/* what had the most of its time */
 };
 
 /* A segment in flight, for round trips and for what its retransmission means. */
@@ -163,9 +165,10 @@ struct track {
 	/* as the sender sees it */
 	uint64_t view_ns; /* up to which time is accounted for */
 	uint64_t view_una, view_edge;
-	uint64_t data_ns, ack_ns; /* last data sent, last ACK got */
-	uint64_t done_ns;	  /* last ACK that acknowledged data, not a FIN alone */
-	uint64_t tail_ns;	  /* time since the last data, by what held it */
+	uint64_t data_ns, ack_ns;    /* last data sent, last ACK got */
+	uint64_t done_ns;	     /* last ACK that acknowledged data, not a FIN alone */
+	uint64_t back_ns, jitter_ns; /* last round trip to the sender; how much they differ */
+	uint64_t tail_ns;	     /* time since the last data, by what held it */
 	uint8_t hold, tail_hold;
 	bool pushed;	       /* the last segment had PSH */
 	bool full;	       /* …and ended with MSS */
@@ -177,6 +180,8 @@ struct track {
 	} mark; /* its direction's, when progress was last asked for */
 	struct epoch now, past[EPOCHS_KEPT];
 	uint32_t n_past;      /* judged altogether */
+	uint32_t own_flight;  /* up to which it has shown a clock of its own; 0: it has not */
+	uint32_t own_round;   /* when it did so last */
 	uint32_t peak_before; /* of the last of them; 0: there is none */
 };
 

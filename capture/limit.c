@@ -47,7 +47,9 @@
 #define REACTION_NS   (500 * NS_PER_US) /* within which a host answers what it was waiting for */
 #define ANSWER_NS     NS_PER_MS /* …at the latest, however long the path is: 9 of 10 in 0.3 ms */
 #define JITTER_MAX_NS NS_PER_MS /* that an answer may be late by and still be one */
-#define LATE_NS	      (5 * NS_PER_MS) /* that a program is woken late by on a busy host */
+#define LATE_NS	      (5 * NS_PER_MS)	/* that a program is woken late by on a busy host */
+#define PROMPT_NS     (250 * NS_PER_US) /* …and most of them: nobody is late each time */
+#define JITTER_PART   16
 #define DELAYED_ACK_NS                                                             \
 	(30 * NS_PER_MS) /* Linux waits 40 ms, others up to 500 (RFC 1122 4.2.3.2) \
 			  */
@@ -238,6 +240,20 @@ static uint64_t waited_back(const struct flow *f, unsigned from, const struct ep
 	return 0;
 }
 
+/* Up to which flight a clock of the sender's own has shown: none, once more is in flight without.
+ */
+static void note_clock(const struct evidence *v, struct track *t)
+{
+	bool still = cause_by_own_clock(v, v->e);
+
+	if (cause_own_clock(v)) {
+		t->own_flight = still && t->own_flight > v->e->peak ? t->own_flight : v->e->peak;
+		t->own_round = v->d->rounds;
+	} else if (!still) {
+		t->own_flight = 0;
+	}
+}
+
 static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 {
 	struct direction *d = flow_direction(f, from), *r = flow_direction(f, !from);
@@ -268,6 +284,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	/* A DSACK has told that none of it was lost (RFC 2883). */
 	if (t->lost && d->lost <= t->lost_base)
 		t->lost = false;
+	note_clock(&v, t);
 	judged = cause_judge(&v);
 	reconsider(d, &v, judged);
 	give_time(d, e, judged);
@@ -448,6 +465,19 @@ void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge,
 		acks_arrive(f, from, now);
 }
 
+/*
+ * How much round trips to the sender differ from one to the next (RFC 3550 6.4.1). Who answers late
+ * by the same each time has no jitter.
+ */
+static void note_jitter(struct track *t, uint64_t back_ns)
+{
+	uint64_t last = t->back_ns ? t->back_ns : back_ns;
+	uint64_t differ = back_ns > last ? back_ns - last : last - back_ns;
+
+	t->jitter_ns += differ / JITTER_PART - t->jitter_ns / JITTER_PART;
+	t->back_ns = back_ns;
+}
+
 /* Takes round trips: to the receiver and to the sender; 0: none. */
 void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t back_ns)
 {
@@ -465,6 +495,7 @@ void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t
 			e->late_acks++;
 	}
 	if (back_ns) {
+		note_jitter(t, back_ns);
 		e->back_sum += back_ns;
 		e->back_n++;
 		e->back_min = back_ns < e->back_min ? back_ns : e->back_min;
@@ -565,13 +596,18 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
 	e->lost_other += !t->lost_queue;
 }
 
-/* How much later than at best the sender's answers come: because of the path to it, or its host. */
-static uint64_t jitter(const struct direction *d)
+/*
+ * How long ago the sender got the ACK that data at @now may answer. One that is due in a moment, by
+ * the least round trip to the sender, may have come: that was measured only now and then.
+ */
+static uint64_t since_ack(const struct direction *d, uint64_t now)
 {
-	uint64_t mean = d->rtt.n ? d->rtt.sum / d->rtt.n : 0;
-	uint64_t late = mean > d->rtt.min ? mean - d->rtt.min : 0;
+	const struct track *t = d->track;
+	uint64_t lag = d->rtt.min, early = lag < PROMPT_NS ? lag : PROMPT_NS;
 
-	return late < JITTER_MAX_NS ? late : JITTER_MAX_NS;
+	if (t->acks_n && t->acks[t->acks_head % ACKS_KEPT].time_ns + lag <= now + early)
+		return 0;
+	return now - t->ack_ns;
 }
 
 /*
@@ -586,15 +622,18 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s, u
 	struct epoch *e = &t->now;
 	uint64_t pause = pause_ns(f);
 	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
-	uint64_t soon;
+	uint64_t since, late;
 
 	if (now - t->data_ns < pause)
 		return;
+	since = since_ack(d, now);
+	late = t->jitter_ns < JITTER_MAX_NS ? t->jitter_ns : JITTER_MAX_NS;
 	e->bursts++;
 	e->bursts_pushed += t->pushed || held;
 	e->bursts_ended += (t->pushed && !t->full) || held;
-	soon = pause < ANSWER_NS ? pause : ANSWER_NS;
-	e->bursts_on_ack += now - t->ack_ns < soon + jitter(d);
+	e->bursts_on_ack += since < (pause < ANSWER_NS ? pause : ANSWER_NS) + late;
+	e->bursts_prompt += since < PROMPT_NS + late;
+	e->bursts_own += since >= LATE_NS && ((t->pushed && !t->full) || held);
 }
 
 static inline uint32_t larger(uint32_t a, uint32_t b)

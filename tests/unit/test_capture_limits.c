@@ -128,6 +128,153 @@ static void a_write_soon_after_each_ack_of_a_long_path_is_still_the_application_
 	sim_end(&s);
 }
 
+/*
+ * Writes of 2000 bytes, each 600 us apart in three pieces, as a pacer lets them go, so that never
+ * all is acknowledged; the next one begins @after the first ACK.
+ */
+static void writes_after_acks(unsigned count, uint64_t after, uint64_t differ)
+{
+	uint64_t start;
+	unsigned i, part;
+
+	begin();
+	for (i = 0; i < count; i++) {
+		uint32_t first = s.next;
+
+		start = s.now;
+		for (part = 0; part < 3; part++) {
+			s.now = start + part * 600 * SIM_US;
+			if (i)
+				sim_ack(&s, first - 6000 + (part + 1) * 2000);
+			s.now += after + (i % 4) * differ;
+			sim_data(&s, s.mss, 0);
+			sim_data(&s, 540, TCP_PSH);
+		}
+		s.now = start + RTT + after;
+	}
+}
+
+static void writes_as_long_apart_as_a_round_trip_are_not_answers(void **state)
+{
+	/* Each comes 0.5 ms after an ACK, for 4 s: nobody who waits for it is late each time. */
+	writes_after_acks(100, 500 * SIM_US, 0);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_APPLICATION);
+	assert_true(share(CAUSE_APPLICATION) > 0.9);
+	sim_end(&s);
+}
+
+static void who_waits_for_an_ack_is_prompt_now_and_then(void **state)
+{
+	/* After 20, 220, 420 and 620 us. */
+	writes_after_acks(100, 20 * SIM_US, 200 * SIM_US);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_SEND_BUFFER);
+	assert_true(share(CAUSE_APPLICATION) < 0.1);
+	sim_end(&s);
+}
+
+/*
+ * 2000 bytes twice in a round trip: 0.1 ms after an ACK, or, if @early, 0.1 ms before, so that the
+ * last one came half a round trip ago.
+ */
+static void two_a_round_trip(unsigned count, bool early)
+{
+	uint64_t begun = s.now;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		uint64_t at = begun + i * RTT / 2;
+
+		s.now = at - 100 * SIM_US;
+		if (early) {
+			sim_data(&s, s.mss, 0);
+			sim_data(&s, 540, TCP_PSH);
+			s.now = at;
+			sim_ack(&s, s.next - 4000);
+		} else {
+			sim_ack(&s, s.next - 2000);
+			s.now = at;
+			sim_data(&s, s.mss, 0);
+			sim_data(&s, 540, TCP_PSH);
+		}
+	}
+	s.now += RTT / 2;
+}
+
+static void a_clock_of_its_own_is_remembered_while_writes_follow_acks(void **state)
+{
+	begin();
+	sim_data(&s, 2000, TCP_PSH);
+	s.now += RTT / 2;
+	sim_data(&s, 2000, TCP_PSH);
+	s.now += RTT / 2;
+	two_a_round_trip(60, true);
+	two_a_round_trip(60, false);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_APPLICATION);
+	assert_true(share(CAUSE_APPLICATION) > 0.8);
+	sim_end(&s);
+}
+
+static void it_is_not_remembered_for_ever(void **state)
+{
+	begin();
+	sim_data(&s, 2000, TCP_PSH);
+	s.now += RTT / 2;
+	sim_data(&s, 2000, TCP_PSH);
+	s.now += RTT / 2;
+	two_a_round_trip(60, true);
+	two_a_round_trip(400, false);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_SEND_BUFFER);
+	sim_end(&s);
+}
+
+static void a_buffer_that_holds_now_more_and_now_less_still_limits(void **state)
+{
+	enum { MOST = 26, SENT = 1400 };
+	static struct {
+		uint64_t at;
+		uint32_t end;
+	} sent[SENT];
+	unsigned i, n = 0;
+
+	/* Each segment is acknowledged a round trip after it; 20 fit, and in one round trip of
+	 * three, once 300 have gone, 26. */
+	begin();
+	for (i = 0; n < SENT; i++) {
+		unsigned fit = i > 300 && i / MOST % 3 == 0 ? MOST : 20;
+
+		if (n >= 20) {
+			s.now = sent[i - 20].at + RTT;
+			sim_ack(&s, sent[i - 20].end);
+		}
+		while (n < SENT && (n < 20 ? n == i : s.next - s.una < fit * s.mss)) {
+			s.now += n < 20 ? SIM_MS : 5 * SIM_US;
+			sim_data(&s, s.mss, 0);
+			sent[n].at = s.now;
+			sent[n++].end = s.next;
+		}
+	}
+	assert_true(share(CAUSE_SEND_BUFFER) > 0.85);
+	sim_end(&s);
+}
+
+static void an_answer_faster_than_any_that_was_measured_is_one(void **state)
+{
+	unsigned i;
+
+	/* The handshake's took 10 us; these take 5. Not an ACK of 40 ms ago is what they follow. */
+	begin();
+	for (i = 0; i < 60; i++) {
+		sim_data(&s, 12 * s.mss, 0);
+		sim_data(&s, 700, TCP_PSH);
+		s.now += RTT;
+		sim_ack(&s, s.next - 700);
+		s.now += 5 * SIM_US;
+	}
+	assert_true(share(CAUSE_SEND_BUFFER) > 0.8);
+	assert_true(share(CAUSE_APPLICATION) < 0.05);
+	sim_end(&s);
+}
+
 static void full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole(void **state)
 {
 	uint32_t first;
@@ -310,6 +457,12 @@ int main(void)
 		cmocka_unit_test(a_program_that_writes_by_itself_is_the_application),
 		cmocka_unit_test(
 			a_write_soon_after_each_ack_of_a_long_path_is_still_the_application_s),
+		cmocka_unit_test(writes_as_long_apart_as_a_round_trip_are_not_answers),
+		cmocka_unit_test(who_waits_for_an_ack_is_prompt_now_and_then),
+		cmocka_unit_test(a_clock_of_its_own_is_remembered_while_writes_follow_acks),
+		cmocka_unit_test(it_is_not_remembered_for_ever),
+		cmocka_unit_test(a_buffer_that_holds_now_more_and_now_less_still_limits),
+		cmocka_unit_test(an_answer_faster_than_any_that_was_measured_is_one),
 		cmocka_unit_test(full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole),
 		cmocka_unit_test(time_outs_between_which_full_segments_arrive_are_no_black_hole),
 		cmocka_unit_test(what_a_dsack_proves_needless_is_no_loss_that_limits),
