@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
+import mmap
+import multiprocessing
+import os
 import select
 import socket
 import struct
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
 from longhaul_capture import Capture
-from longhaul_lab import Lab
+from longhaul_lab import Lab, LabError
 from longhaul_netns import SO_RCVBUFFORCE, TCP_WINDOW_CLAMP
 
 PORT = 9020
@@ -33,9 +37,11 @@ SNAPLEN = 128
 CLAMPED_BUFFER = 1 << 20
 _BUSY = struct.Struct("<3Q")        # tcpi_busy_time, tcpi_rwnd_limited, tcpi_sndbuf_limited: microseconds
 _BUSY_AT, _RETRANS_AT, _DSACKS_AT = 168, 100, 216
-_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT, _WINDOW_AT = 16, 24, 80, 144, 228
+_STATE_AT = {"mss": 16, "unacked": 24, "rtt": 68, "cwnd": 80, "unsent": 144, "window": 228}
+_SEGMENTS_IN_AT, _SEGMENTS_OUT_AT, _OUT_OF_ORDER_AT = 152, 156, 224
+_FORK = multiprocessing.get_context("fork")
 _SAMPLE_S = 0.002
-_WOKEN_S = 0.005
+_WOKEN_S = 0.005    # a program that waits for room is woken so late at times, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,13 @@ class _Sample(NamedTuple):
     at: float       # seconds
     mss: int
     unacked: int    # segments
+    rtt: int        # microseconds
     cwnd: int
     unsent: int     # bytes
     window: int     # the receiver's, bytes
     full: bool      # the socket takes no more
     idle: bool      # the program has nothing to write
+    turn: int       # of its writes: 2n + 1 in the nth, 2n + 2 after it
 
 
 @dataclass
@@ -93,6 +101,16 @@ class Transfer:
     backlog: float                  # …in which the program had nothing to write, but the kernel had not sent what
     #                                 it had written last
     closed: float                   # …in which no full segment fitted the whole of the receiver's window
+    segments_out: int               # with data, that the sending kernel has sent, each time
+    segments_in: int                # …that came to the receiving kernel's connection; -1: nobody has asked it
+    out_of_order: int               # of these, that came after a later one; -1
+    slow: float                     # part of the time in which nothing held the kernel but that the program, though not
+    #                                 asleep, did not write
+
+    @property
+    def lost(self) -> int:
+        """Segments that have not come to the receiver, wherever they were lost."""
+        return self.segments_out - self.segments_in
 
     def shares(self) -> dict[str, float]:
         """What the kernel says, of the time from first write to last acknowledgement."""
@@ -122,7 +140,10 @@ def _info(sock: socket.socket) -> dict[str, float]:
     busy, window, buffer = _BUSY.unpack_from(raw, _BUSY_AT)
     return {"busy": busy / 1e6, "window": window / 1e6, "buffer": buffer / 1e6,
             "retransmits": struct.unpack_from("<I", raw, _RETRANS_AT)[0],
-            "dsacks": struct.unpack_from("<I", raw, _DSACKS_AT)[0]}
+            "dsacks": struct.unpack_from("<I", raw, _DSACKS_AT)[0],
+            "out_of_order": struct.unpack_from("<I", raw, _OUT_OF_ORDER_AT)[0],
+            "in": struct.unpack_from("<I", raw, _SEGMENTS_IN_AT)[0],
+            "out": struct.unpack_from("<I", raw, _SEGMENTS_OUT_AT)[0]}
 
 
 def _unsent(sock: socket.socket) -> int:
@@ -139,12 +160,13 @@ def _received(conn: socket.socket) -> bytes:
         return b""
 
 
-def _serve(listener: socket.socket, case: Case) -> None:
+def _serve(listener: socket.socket, case: Case, tell: Connection) -> None:
+    """Take the connections; of each, tell how many segments with data came to it, and how many of them out of order."""
     for _ in range(1 + len(case.amounts)):
-        _take(listener.accept()[0], case)
+        tell.send(_take(listener.accept()[0], case))
 
 
-def _take(conn: socket.socket, case: Case) -> None:
+def _take(conn: socket.socket, case: Case) -> tuple[int, int]:
     conn.settimeout(60)
     pending, next_pause = 0, time.monotonic() + case.read_every
     with conn:
@@ -159,6 +181,8 @@ def _take(conn: socket.socket, case: Case) -> None:
             if case.read_every and time.monotonic() >= next_pause:
                 time.sleep(case.read_pause)
                 next_pause = time.monotonic() + case.read_every
+        info = _info(conn)
+        return int(info["in"]), int(info["out_of_order"])
 
 
 class _Watch:
@@ -166,42 +190,76 @@ class _Watch:
 
     tcpi_sndbuf_limited does not tell of the buffer: it begins only where the very last of the data leaves while the
     program is refused space, and ends with the next ACK. So the same is asked of its state: whatever is not sent yet (a
-    piece that Nagle's algorithm or segmentation waits for more of), the congestion window would allow it, and more, but
-    the socket takes no more, or took none a moment ago: a program that waits for room is woken late on a busy machine.
+    piece that Nagle's algorithm or segmentation waits for more of), congestion window and receive window would allow it,
+    and more, but the socket takes no more, or took none within the last round trip: what may be sent in this one is then
+    what that full buffer's ACKs have made room for. (Of a shorter one, within 5 ms: the program is woken late on a busy
+    machine.)
+
+    It is a process of its own: a thread would keep the program from writing while it looks.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.sock, self.over = sock, False
-        self.idle = False       # the program has nothing to write
-        self.full = select.poll()
-        self.full.register(sock, select.POLLOUT)
+        self.shared = memoryview(mmap.mmap(-1, 24)).cast("q")    # idle, turn, over
         self.samples: list[_Sample] = []
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
+        self.told, tell = _FORK.Pipe(False)
+        self.process = _FORK.Process(target=self._run, args=(sock, tell, os.getpid()), daemon=True)
+        self.process.start()
+        tell.close()
 
-    def _run(self) -> None:
-        while not self.over:
-            raw = self.sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
-            fields = (struct.unpack_from("<I", raw, at)[0] for at in (_MSS_AT, _UNACKED_AT, _CWND_AT, _NOT_SENT_AT, _WINDOW_AT))
-            self.samples.append(_Sample(time.monotonic(), *fields, not self.full.poll(0), self.idle))
+    def _run(self, sock: socket.socket, tell: Connection, parent: int) -> None:
+        full = select.poll()
+        full.register(sock, select.POLLOUT)
+        while not self.shared[2] and os.getppid() == parent:
+            raw = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
+            fields = (struct.unpack_from("<I", raw, at)[0] for at in _STATE_AT.values())
+            self.samples.append(_Sample(time.monotonic(), *fields, not full.poll(0), bool(self.shared[0]), self.shared[1]))
             time.sleep(_SAMPLE_S)
+        tell.send(self.samples)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """The body is a write."""
+        self.shared[1] += 1
+        yield
+        self.shared[1] += 1
+
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[None]:
+        """Within the body, the program has nothing to write."""
+        self.shared[0] = 1
+        yield
+        self.shared[0] = 0
 
     def __enter__(self) -> "_Watch":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over = True
-        self.thread.join()
+        self.shared[2] = 1
+        try:
+            self.samples = self.told.recv()
+        except EOFError:
+            raise LabError("who watches the sender has died") from None
+        finally:
+            self.process.join(10)
 
-    def parts(self, write: int) -> tuple[float, float, float]:
-        """Parts of the time: the buffer held it; a backlog of more than one write was left; the window was closed."""
-        starved, full_at = 0, -1.0
-        for s in self.samples:
-            full_at = s.at if s.full else full_at
-            starved += s.at - full_at <= _WOKEN_S and s.unacked + s.unsent / (s.mss or 1) < s.cwnd
-        whole = len(self.samples) or 1
-        return (starved / whole, sum(s.idle and s.unsent > write for s in self.samples) / whole,
-                sum(s.window < (s.mss or 1) for s in self.samples) / whole)
+    def parts(self, write: int) -> dict[str, float]:
+        """Parts of the time, as Transfer has them."""
+        part = dict.fromkeys(("starved", "backlog", "closed", "slow"), 0.0)
+        whole, full_at, full_in = 0.0, -1.0, -1
+        for s, after in itertools.pairwise(self.samples):
+            span, mss = after.at - s.at, s.mss or 1
+            whole += span
+            if s.full:
+                full_at, full_in = s.at, s.turn
+            if s.window < mss:
+                part["closed"] += span
+            elif s.idle and s.unsent > write:
+                part["backlog"] += span
+            elif s.unacked + s.unsent / mss < s.cwnd and (not s.unsent or (s.unacked + 1) * mss <= s.window):
+                late = s.turn % 2 == 1 and s.turn == full_in
+                refused = late or s.at - full_at <= max(_WOKEN_S, s.rtt / 1e6)
+                part["starved" if refused else "slow"] += 0 if s.idle else span
+        return {name: value / (whole or 1) for name, value in part.items()}
 
 
 def _write(sock: socket.socket, case: Case, watch: _Watch) -> tuple[int, float]:
@@ -212,16 +270,18 @@ def _write(sock: socket.socket, case: Case, watch: _Watch) -> tuple[int, float]:
         at = time.monotonic()
         if case.answer:
             for part in range(0, case.answer, case.write):
-                sock.sendall(data[:min(case.write, case.answer - part)])
+                with watch.writing():
+                    sock.sendall(data[:min(case.write, case.answer - part)])
                 sent += min(case.write, case.answer - part)
             sock.recv(1)
         else:
-            sock.sendall(data)
+            with watch.writing():
+                sock.sendall(data)
             sent += len(data)
         if case.every and (left := at + case.every - time.monotonic()) > 0:
-            asleep, watch.idle = time.monotonic(), True
-            time.sleep(left)
-            watch.idle = False
+            asleep = time.monotonic()
+            with watch.idle():
+                time.sleep(left)
             waited += time.monotonic() - asleep
     return sent, waited
 
@@ -273,13 +333,13 @@ def _transfer(lab: Lab, case: Case) -> Transfer:
             while _unsent(sock) and time.monotonic() < end:
                 time.sleep(0.001)
         elapsed = time.monotonic() - begin
-        starved, backlog, closed = watch.parts(case.write)
         info = _info(sock)
         if _unsent(sock):   # it will never come: do not wait for it at the end either
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return Transfer(sock.getsockname()[1], sent, elapsed, info["busy"], info["window"], info["buffer"],
-                        int(info["retransmits"]), int(info["dsacks"]), waited, starved, backlog,
-                        closed)
+        return Transfer(port=sock.getsockname()[1], sent=sent, elapsed=elapsed, busy=info["busy"],
+                        window_limited=info["window"], buffer_limited=info["buffer"],
+                        retransmits=int(info["retransmits"]), dsacks=int(info["dsacks"]), waited=waited,
+                        segments_out=int(info["out"]), segments_in=-1, out_of_order=-1, **watch.parts(case.write))
 
 
 @contextlib.contextmanager
@@ -300,13 +360,23 @@ def _path_mtu(lab: Lab, mtu: int) -> Iterator[None]:
 
 
 def _transfers(lab: Lab, case: Case) -> list[Transfer]:
+    """All of them, one after the other. Who receives is a process of its own, so that it does not slow down who sends."""
+    told, tell = _FORK.Pipe(False)
     with _listen(lab, case) as listener:
-        thread = threading.Thread(target=_serve, args=(listener, case), daemon=True)
-        thread.start()
-        done = [_transfer(lab, case)]
-        for amount in case.amounts:
-            done.append(_transfer(lab, dataclasses.replace(case, amount=amount)))
-        thread.join(30)
+        server = _FORK.Process(target=_serve, args=(listener, case, tell), daemon=True)
+        server.start()
+        tell.close()
+        try:
+            done = []
+            for amount in (case.amount, *case.amounts):
+                done.append(_transfer(lab, dataclasses.replace(case, amount=amount)))
+                if told.poll(30):
+                    done[-1].segments_in, done[-1].out_of_order = told.recv()
+        except EOFError:
+            raise LabError("who receives has died") from None
+        finally:
+            server.terminate()
+            server.join(10)
     return done
 
 

@@ -25,7 +25,7 @@ from longhaul_lab import Lab
 
 SEEDS = {"tune": 1, "report": 400001}
 PLACES = ("sender", "middle", "receiver")
-LOST, QUEUE_FULL, DUPLICATE = 1, 2, 3
+SENT, LOST, QUEUE_FULL = 0, 1, 2
 RECORD = struct.Struct("<QQQQQIIBBB13x")
 HEADER_BYTES = 64
 MIN_DATA = 200      # bytes of a frame that carries data
@@ -135,6 +135,7 @@ class Made:
     frames: int         # with data, from sender to receiver, that came to the line
     lost: int           # of them by the line's loss
     full: int           # …for want of room in its queue
+    other: int          # …for any other reason
     waited: int         # frames that queued
     agreed: bool        # do kernel, program and line say that the case was what it was made to be?
 
@@ -147,10 +148,15 @@ class Made:
         """What the kernel, or the program, says of the first connection's time."""
         return Transfer(**self.transfers[0]).shares()[name]
 
+    def missing(self) -> int:
+        """Segments with data that the sending kernel has sent, and that have not come to the receiving kernel."""
+        return Transfer(**self.transfers[0]).lost
+
     def healthy(self) -> set[int]:
-        """The ports of connections of which the kernel, too, says that no host held them, and that were whole at once."""
+        """The ports of connections of which the kernels, too, say that no host held them, and that were whole at once."""
         transfers = [Transfer(**transfer) for transfer in self.transfers]
-        return {t.port for t in transfers if not t.retransmits and t.window_limited + t.buffer_limited < t.elapsed / 10}
+        return {t.port for t in transfers if not t.retransmits and not t.out_of_order
+                and t.window_limited + t.buffer_limited < t.elapsed / 10}
 
     def save(self, path: Path) -> None:
         """Write it beside its captures."""
@@ -185,7 +191,7 @@ def _agrees(run: Run, lost: int, full: int, waited: float) -> bool:
     if case.name == "receive_window":
         return window > (0.6 if case.congestion != "bbr" else 0.1) and not lost + full and not needed
     if case.name == "send_buffer":
-        return window < 0.1 and buffer > 0.6 and first.busy > 0.9 * first.elapsed and not needed
+        return window < 0.1 and buffer > 0.6 and first.slow < 0.1 and first.busy > 0.9 * first.elapsed and not needed
     if case.name == "application":
         return shares["application"] > 0.6
     if case.name == "congestion":
@@ -204,10 +210,11 @@ def record(lab: Lab, case: Case, where: Path) -> Made:
     run = perform(lab, case, where)
     records = _frames(run.log)
     run.log.unlink()
-    lost, full = (sum(r[8] == verdict for r in records) for verdict in (LOST, QUEUE_FULL))
+    lost, full, sent = (sum(r[8] == verdict for r in records) for verdict in (LOST, QUEUE_FULL, SENT))
     waited = sum(r[6] > 0 for r in records)
     made = Made(dataclasses.asdict(case), [dataclasses.asdict(t) for t in run.transfers],
-                {place: str(path.name) for place, path in run.captures.items()}, len(records), lost, full, waited,
+                {place: str(path.name) for place, path in run.captures.items()}, len(records), lost, full,
+                len(records) - lost - full - sent, waited,
                 _agrees(run, lost, full, waited / max(len(records), 1)))
     made.save(where / f"{case.name}-{case.seed}.json")
     return made

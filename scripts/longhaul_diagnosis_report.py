@@ -83,14 +83,25 @@ def healthy(results: list[dict]) -> list[str]:
     return [*lines, ""]
 
 
+def lossy(results: list[dict]) -> list[dict]:
+    """Runs in which the sending kernel has sent more than came to the receiving one, but those whose end never came."""
+    return [result for result in results if result["lost"] and result["label"] not in ("healthy", "pmtu_black_hole")]
+
+
 def losses(results: list[dict]) -> list[str]:
     """How exactly losses are counted."""
-    lossy = [result for result in results if result["lost"] and result["label"] != "healthy"]
-    exact = sum(result["lost"] == result["counted"] for result in lossy)
-    largest = max((abs(result["lost"] - result["counted"]) for result in lossy), default=0)
-    return ["## Losses", "", f"Of {len(lossy)} runs with losses, captured at the sender, the count of lost segments is the "
-            f"line's in {exact}: {met(exact == len(lossy))}. Largest difference {largest}, of "
-            f"{sum(result['lost'] for result in lossy)} in all. Copies found where there are none: "
+    of = lossy(results)
+    exact = sum(result["lost"] == result["counted"] for result in of)
+    largest = max((abs(result["lost"] - result["counted"]) for result in of), default=0)
+    elsewhere = [result for result in of if result["lost"] != result["lost_at_line"]]
+    return ["## Losses", "", "How many were lost the kernels say: of data segments, those that the sender's has sent "
+            "(`tcpi_data_segs_out`) less those that came to the receiver's (`tcpi_data_segs_in`), wherever they were lost. "
+            f"In {len(of) - len(elsewhere)} of {len(of)} runs with losses that is what the line's frame log has; in the others "
+            f"{sum(abs(result['lost'] - result['lost_at_line']) for result in elsewhere)} were lost in the hosts, before or "
+            "behind the line.", "",
+            f"Of {len(of)} runs with losses, captured at the sender, the count of lost segments is the "
+            f"kernels' in {exact}: {met(exact == len(of))}. Largest difference {largest}, of "
+            f"{sum(result['lost'] for result in of)} in all. Copies found where there are none: "
             f"{sum(result['duplicates'] > 0 for result in results)} runs.", ""]
 
 
@@ -113,10 +124,12 @@ def shares(results: list[dict]) -> list[str]:
                          f"{met(middle <= 5 and high <= 10)} |")
     return [*lines, "", "The kernel's `tcpi_sndbuf_limited` begins only where the very last of the data leaves while the program "
             "is refused space, and ends with the next ACK: a few percent of the time in transfers that nothing else holds. So "
-            "the kernel is asked every 2 ms whether the socket takes no more, or took none in the last 5 ms, while the congestion "
-            "window has room for all it holds. Of the program's sleep, time in which the kernel still has more to send than the "
-            "last write is not the application's. `tcpi_rwnd_limited` is compared for CUBIC and Reno alone: a BBR sender is paced at the window's rate, and the "
-            "kernel counts only the moments at its edge.", ""]
+            "the kernel is asked every 2 ms whether the socket takes no more, or took none within the last round trip (5 ms if "
+            "that is shorter), while congestion window and receive window have room for all it holds. Runs in which the "
+            "program itself was too slow to fill its buffer in a tenth of the time are left out. Of the program's sleep, time in "
+            "which the kernel still has more to send than the last write is not the application's. `tcpi_rwnd_limited` is "
+            "compared for CUBIC and Reno alone: a BBR sender is paced at the window's rate, and the kernel counts only the "
+            "moments at its edge.", ""]
 
 
 def agreement(compared: list[dict]) -> list[str]:
@@ -188,8 +201,8 @@ def figures(document: Document) -> list[dict]:
             errors = share_errors(runs, name, place)
             found += [threshold(f"share of time, {words}, {place}: points, median", percentile(errors, 0.5), 5, True),
                       threshold(f"…p95, {place}", percentile(errors, 0.95), 10, True)]
-    lossy = [run for run in runs if run["lost"] and run["label"] != "healthy"]
-    found.append(threshold("losses counted exactly, share of runs", _share(run["lost"] == run["counted"] for run in lossy), 1))
+    found.append(threshold("losses counted exactly, share of runs",
+                           _share(run["lost"] == run["counted"] for run in lossy(runs)), 1))
     for place in PLACES:
         flows = healthy_flows(runs, place)
         found.append(threshold(f"false alarms, {place}, share of healthy flows", _share(map(is_alarm, flows)), 0.01, True))
