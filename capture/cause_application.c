@@ -6,6 +6,15 @@
 
 #define ALIKE_PART 8 /* flights are alike within 1/8 */
 
+/* Whether as much was in flight in the mean, within 1/8. */
+static bool alike(const struct epoch *one, const struct epoch *other)
+{
+	uint32_t more = one->flight > other->flight ? one->flight - other->flight
+						    : other->flight - one->flight;
+
+	return more <= other->flight / ALIKE_PART;
+}
+
 /*
  * Whether no more comes in flight in many round trips, while bursts begin by themselves: it is not
  * ACKs that let them go. Bursts may end with a full segment, as Nagle's algorithm holds the rest of
@@ -21,19 +30,23 @@ static bool is_steady(const struct evidence *v)
 		return false;
 	for (i = 1; i <= EPOCHS_KEPT; i++) {
 		const struct epoch *p = cause_past(v, i);
-		uint32_t more = p->flight > v->e->flight ? p->flight - v->e->flight
-							 : v->e->flight - p->flight;
 
 		all += p->bursts;
 		on_ack += p->bursts_on_ack;
 		ended += p->bursts_ended;
-		same += more <= v->e->flight / ALIKE_PART;
+		same += alike(p, v->e);
 	}
 	if (all < EPOCHS_KEPT)
 		return false;
 	if (ended * 2 >= all)
 		return on_ack * 5 < all * 3;
 	return on_ack * 5 < all * 2 && all >= 3 * EPOCHS_KEPT && same * 4 >= EPOCHS_KEPT * 3;
+}
+
+/* Most bursts follow all that there was to send. */
+static bool ended(const struct epoch *e)
+{
+	return e->bursts && e->bursts_ended * 5 >= e->bursts * 4;
 }
 
 /*
@@ -50,7 +63,7 @@ static bool limits(const struct evidence *v)
 	if (e->retrans || e->room < 2 * v->mss || !busy)
 		return false;
 	if (cause_by_own_clock(v, e)) {
-		if (e->bursts && e->bursts_ended * 5 >= e->bursts * 4)
+		if (ended(e) || cause_stands_still(v))
 			return true;
 	} else if (!v->t->lost && cause_goes_on(v, CAUSE_SEND_BUFFER)) {
 		/* What is known to be all of its buffer, it does not send by itself. */
@@ -61,7 +74,7 @@ static bool limits(const struct evidence *v)
 		return false;
 	if (is_steady(v))
 		return true;
-	if (e->bursts < 2 || e->bursts_ended * 5 < e->bursts * 4)
+	if (e->bursts < 2 || !ended(e))
 		return false;
 	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
 	return e->bursts_on_ack * 2 < e->bursts ||
@@ -73,7 +86,9 @@ static bool includes(const struct evidence *v, const struct epoch *before)
 {
 	if (before->judged == CAUSE_SEND_BUFFER)
 		return cause_by_own_clock(v, before);
-	return before->judged == CAUSE_START && (is_steady(v) || cause_own_clock(v));
+	if (before->judged != CAUSE_START)
+		return false;
+	return is_steady(v) || (cause_own_clock(v) && (ended(before) || alike(before, v->e)));
 }
 
 static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
@@ -96,7 +111,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8); or bursts follow a small segment with PSH, and no more is in flight (but for 1/8) than when, in the last 32 round trips, a clock of its own has shown: over 9 round trips half of the bursts, 5 at least, began when no ACK had come for 5 ms, or less than 1/10 of those after an ACK within 1/4 ms (and the path's jitter) of it",
+		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8); or bursts follow a small segment with PSH, or what is in flight has not grown in 9 round trips, and no more is in flight (but for 1/8) than when, in the last 32 round trips, a clock of its own has shown: over 9 round trips half of the bursts, 5 at least, began when no ACK had come for 5 ms, or less than 1/10 of those after an ACK within 1/4 ms (and the path's jitter) of it",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",

@@ -15,7 +15,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_zero_window = {
 	.name = "zero_window",
-	.rule = "the advertised window is 0",
+	.rule = "the advertised window is 0, or less than MSS and than half of what it was at most",
 	.source = "RFC 9293 3.8.6.1; Siekkinen et al., 2005",
 	.remedy = remedy,
 };

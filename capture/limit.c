@@ -25,7 +25,7 @@
  *
  *	hold     after data        after an ACK
  *	IDLE     -                 nothing in flight, window open
- *	ZERO     -                 nothing in flight, window 0
+ *	ZERO     no room, window too small for MSS
  *	WINDOW   no room for MSS   stays until half of the window is free
  *	FLIGHT   room              the rest
  *
@@ -232,6 +232,10 @@ static uint64_t waited_back(const struct flow *f, unsigned from, const struct ep
 	const struct track *t = f->dir[from].track;
 	unsigned i;
 
+	/* What begins when no ACK has come has stood in no queue: a program was late, not a path.
+	 */
+	if (e->bursts >= 2 && e->bursts_on_ack * 2 < e->bursts)
+		return 0;
 	if (e->back_n || back->min <= f->dir[!from].rtt.min)
 		return excess(e->back_min, back->min);
 	for (i = 1; i <= BACK_EPOCHS && i <= t->n_past; i++)
@@ -265,11 +269,12 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 			     .t = t,
 			     .e = e,
 			     .rtt_ns = flow_rtt_ns(f),
-			     .queue_ns = excess(e->rtt_min, r->rtt.min) + waited_back(f, from, e),
+			     .back_ns = waited_back(f, from, e),
 			     .mss = direction_mss(f, from)};
 	unsigned judged;
 	uint64_t rate, busy;
 
+	v.queue_ns = excess(e->rtt_min, r->rtt.min) + v.back_ns;
 	e->end_ns = now;
 	busy = e->held[HOLD_WINDOW] + e->held[HOLD_FLIGHT] + e->held[HOLD_TIMEOUT];
 	e->queue_ns = v.queue_ns;
@@ -342,6 +347,16 @@ static uint64_t reassign(struct epoch *e, unsigned is, unsigned was, uint64_t ns
 	return ns;
 }
 
+/*
+ * Whether a window is as good as closed. Nobody sends less than a full segment into so small a one
+ * (RFC 9293 3.8.6.2.1), but for a probe.
+ */
+static bool closed(const struct flow *f, unsigned from, uint64_t window)
+{
+	return !window ||
+	       (window < direction_mss(f, from) && window * 2 < f->dir[!from].window_max);
+}
+
 /* An ACK reaches the sender. */
 static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint64_t when)
 {
@@ -372,11 +387,8 @@ static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint6
 	if (d->next <= t->view_una) {
 		if (t->hold != HOLD_IDLE && t->hold != HOLD_ZERO)
 			t->tail_hold = t->hold;
-		/* Nobody sends less than a full segment into so small a window (RFC
-		 * 9293 3.8.6.2.1). */
-		t->hold = window < mss && window * 2 < f->dir[!from].window_max ? HOLD_ZERO
-										: HOLD_IDLE;
-	} else if (!window) {
+		t->hold = closed(f, from, window) ? HOLD_ZERO : HOLD_IDLE;
+	} else if (closed(f, from, window)) {
 		t->hold = HOLD_ZERO;
 	} else if (t->hold == HOLD_ZERO || (t->hold == HOLD_WINDOW && room > window / 2)) {
 		t->hold = room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
@@ -610,6 +622,14 @@ static uint64_t since_ack(const struct direction *d, uint64_t now)
 	return now - t->ack_ns;
 }
 
+/* How much later than at best answers come because of the path to the sender. */
+static uint64_t jitter(const struct direction *d)
+{
+	uint64_t most = d->rtt.min < JITTER_MAX_NS ? d->rtt.min : JITTER_MAX_NS;
+
+	return d->track->jitter_ns < most ? d->track->jitter_ns : most;
+}
+
 /*
  * A burst that follows a pause. That the sender had sent all it had before the
  * pause shows by PSH on its last segment, or by a small one that comes first
@@ -627,7 +647,7 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s, u
 	if (now - t->data_ns < pause)
 		return;
 	since = since_ack(d, now);
-	late = t->jitter_ns < JITTER_MAX_NS ? t->jitter_ns : JITTER_MAX_NS;
+	late = jitter(d);
 	e->bursts++;
 	e->bursts_pushed += t->pushed || held;
 	e->bursts_ended += (t->pushed && !t->full) || held;
@@ -688,7 +708,9 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	d->peak = larger(d->peak, (uint32_t)flight);
 	e->room = room < e->room ? (uint32_t)room : e->room;
 	e->window = !e->window || window < e->window ? (uint32_t)window : e->window;
-	t->hold = d->have_ack && room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
+	t->hold = !d->have_ack || room >= mss ? HOLD_FLIGHT
+		  : closed(f, from, window)   ? HOLD_ZERO
+					      : HOLD_WINDOW;
 }
 
 /* No more packets, or none for long: judges what is left. */

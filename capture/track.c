@@ -290,7 +290,8 @@ static enum retrans why_again(struct direction *d, const struct sent_kind *k,
 	if (t->dupacks >= DUP_ACKS || t->sack_high > k->start ||
 	    (t->in_fast && k->start < t->recover))
 		return RETRANS_FAST;
-	if (k->end == d->next && first && first->times == 1 &&
+	/* Far from the sender it may have been acknowledged here when the sender probes. */
+	if (k->end == d->next && (first ? first->times == 1 : k->end <= d->una) &&
 	    (k->start > d->una || age < RTO_MIN_NS) && age < 3 * rtt_ns + RTO_MIN_NS)
 		return RETRANS_PROBE;
 	return RETRANS_RTO;

@@ -257,6 +257,70 @@ static void a_buffer_that_holds_now_more_and_now_less_still_limits(void **state)
 	sim_end(&s);
 }
 
+static void a_window_too_small_for_a_segment_is_closed_though_a_probe_is_in_flight(void **state)
+{
+	unsigned i;
+
+	sim_begin(&s, RTT, 14600);
+	sim_handshake(&s, -1);
+	sim_ack(&s, s.una);
+	sim_data(&s, 10 * s.mss, 0);
+	s.now += RTT;
+	for (i = 0; i < 30; i++) {
+		s.window = 112;
+		sim_ack(&s, s.next);
+		s.now += 5 * SIM_MS;
+		sim_data(&s, 112, TCP_PSH);
+		s.now += RTT;
+	}
+	assert_true(share(CAUSE_ZERO_WINDOW) > 0.9);
+	assert_true(share(CAUSE_RECEIVE_WINDOW) < 0.05);
+	sim_end(&s);
+}
+
+static void a_late_program_is_no_queue_on_its_side_of_the_capture(void **state)
+{
+	uint64_t start;
+	unsigned i;
+
+	/* 6 segments each 23 ms; ACKs of those 4 writes ago come 19 ms before. The time stamps
+	 * that they bear come back so much later, as if they had stood in a queue. */
+	sim_begin(&s, 73 * SIM_MS, 65535);
+	sim_handshake(&s, -1);
+	s.ts = true;
+	start = s.now;
+	for (i = 0; i < 200; i++) {
+		s.tsval[SIM_CLIENT] = s.tsval[SIM_SERVER] = 100 + i;
+		s.now = start + i * 23 * SIM_MS;
+		if (i >= 4) {
+			s.now -= 19 * SIM_MS;
+			sim_ack(&s, s.una + 6 * s.mss);
+			s.now += 19 * SIM_MS;
+		}
+		sim_data(&s, 6 * s.mss, TCP_PSH);
+	}
+	assert_true(share(CAUSE_PATH) < 0.05);
+	sim_end(&s);
+}
+
+static void a_tail_that_is_probed_far_away_is_no_time_out(void **state)
+{
+	unsigned i;
+
+	/* Looked at beside the receiver: it has acknowledged what the sender, after 2 round trips
+	 * without an ACK, sends again. */
+	begin();
+	for (i = 0; i < 10; i++) {
+		sim_round(&s, 10, 0, 0);
+		s.now += 2 * RTT;
+		sim_data_at(&s, s.next - s.mss, s.mss, 0);
+		sim_ack(&s, s.next);
+	}
+	assert_int_equal(client()->retrans[RETRANS_RTO], 0);
+	assert_int_equal(client()->retrans[RETRANS_PROBE], 10);
+	sim_end(&s);
+}
+
 static void an_answer_faster_than_any_that_was_measured_is_one(void **state)
 {
 	unsigned i;
@@ -462,6 +526,10 @@ int main(void)
 		cmocka_unit_test(a_clock_of_its_own_is_remembered_while_writes_follow_acks),
 		cmocka_unit_test(it_is_not_remembered_for_ever),
 		cmocka_unit_test(a_buffer_that_holds_now_more_and_now_less_still_limits),
+		cmocka_unit_test(
+			a_window_too_small_for_a_segment_is_closed_though_a_probe_is_in_flight),
+		cmocka_unit_test(a_late_program_is_no_queue_on_its_side_of_the_capture),
+		cmocka_unit_test(a_tail_that_is_probed_far_away_is_no_time_out),
 		cmocka_unit_test(an_answer_faster_than_any_that_was_measured_is_one),
 		cmocka_unit_test(full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole),
 		cmocka_unit_test(time_outs_between_which_full_segments_arrive_are_no_black_hole),
