@@ -102,8 +102,8 @@ class Transfer:
     #                                 it had written last
     closed: float                   # …in which no full segment fitted the whole of the receiver's window
     segments_out: int               # with data, that the sending kernel has sent, each time
-    segments_in: int                # …that came to the receiving kernel's connection; -1: nobody has asked it
-    out_of_order: int               # of these, that came after a later one; -1
+    segments_in: int                # …that came to the receiving kernel's connection
+    out_of_order: int               # of these, that came after a later one
     slow: float                     # part of the time in which nothing held the kernel but that the program, though not
     #                                 asleep, did not write
 
@@ -116,7 +116,7 @@ class Transfer:
         """What the kernel says, of the time from first write to last acknowledgement."""
         whole = self.elapsed or 1.0
         return {"receive_window": self.window_limited / whole, "send_buffer": self.starved,
-                "application": max(0.0, self.waited / whole - self.backlog), "zero_window": self.closed}
+                "application": max(0.0, self.waited / whole - self.backlog + self.slow), "zero_window": self.closed}
 
 
 @dataclass
@@ -339,7 +339,7 @@ def _transfer(lab: Lab, case: Case) -> Transfer:
         return Transfer(port=sock.getsockname()[1], sent=sent, elapsed=elapsed, busy=info["busy"],
                         window_limited=info["window"], buffer_limited=info["buffer"],
                         retransmits=int(info["retransmits"]), dsacks=int(info["dsacks"]), waited=waited,
-                        segments_out=int(info["out"]), segments_in=-1, out_of_order=-1, **watch.parts(case.write))
+                        segments_out=int(info["out"]), segments_in=0, out_of_order=0, **watch.parts(case.write))
 
 
 @contextlib.contextmanager
@@ -370,8 +370,9 @@ def _transfers(lab: Lab, case: Case) -> list[Transfer]:
             done = []
             for amount in (case.amount, *case.amounts):
                 done.append(_transfer(lab, dataclasses.replace(case, amount=amount)))
-                if told.poll(30):
-                    done[-1].segments_in, done[-1].out_of_order = told.recv()
+                if not told.poll(30):
+                    raise LabError("who receives has not come to an end")
+                done[-1].segments_in, done[-1].out_of_order = told.recv()
         except EOFError:
             raise LabError("who receives has died") from None
         finally:
