@@ -108,6 +108,31 @@ struct cap_interface *capfile_add_interface(struct capfile *f)
 	return more;
 }
 
+/* Says of what begins like no capture file what it is, if it is a compressed one. */
+static void unknown_format(const struct capfile *f, struct err *e)
+{
+	static const struct {
+		uint8_t magic[3];
+		const char *what, *cat;
+	} packed[] = {
+		{{0x1f, 0x8b, 0x08}, "gzip'd", "gunzip -c"},
+		{{0xfd, '7', 'z'}, "compressed by xz", "xz -dc"},
+		{{0x28, 0xb5, 0x2f}, "compressed by zstd", "zstd -dc"},
+		{{'B', 'Z', 'h'}, "compressed by bzip2", "bzip2 -dc"},
+	};
+	const uint8_t *b = f->buf;
+	size_t i;
+
+	for (i = 0; i < sizeof(packed) / sizeof(*packed); i++)
+		if (!memcmp(b, packed[i].magic, sizeof(packed[i].magic))) {
+			err_set(e, EINVAL, "is %s: %s FILE | longhaul diagnose -", packed[i].what,
+				packed[i].cat);
+			return;
+		}
+	err_set(e, EINVAL, "begins with %02x %02x %02x %02x: neither a pcap nor a pcapng file",
+		b[0], b[1], b[2], b[3]);
+}
+
 /*
  * Begins a capture file.
  * @more: gives its bytes, as read(2) would; called again only when they are needed
@@ -155,9 +180,7 @@ struct capfile *capfile_open_file(int fd, cap_read more, void *ctx, struct err *
 	else if (f->len < 4)
 		err_set(e, EINVAL, "has %zu bytes: not a capture file", f->len);
 	else
-		err_set(e, EINVAL,
-			"begins with %02x %02x %02x %02x: neither a pcap nor a pcapng file",
-			f->buf[0], f->buf[1], f->buf[2], f->buf[3]);
+		unknown_format(f, e);
 fail:
 	capfile_close(f);
 	return NULL;

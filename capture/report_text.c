@@ -147,7 +147,8 @@ static void print_skipped(FILE *out, const struct report_source *s,
 			  const struct diagnosis_totals *t)
 {
 	static const char *const why[DECAP_KINDS] = {
-		[DECAP_FRAGMENT] = "are later fragments of IP packets",
+		[DECAP_FRAGMENT] =
+			"are later fragments of IP packets: nothing of them is counted as TCP's",
 		[DECAP_CUT] = "were cut before TCP's header ended",
 		[DECAP_INVALID] = "have impossible headers",
 		[DECAP_LINK] = "are of a link layer that is not known here",

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`longhaul diagnose`: the cases of 2008 rebuilt over a delay line, broken files, and what it prints."""
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import signal
 import socket
 import ssl
@@ -364,9 +367,23 @@ def test_of_a_broken_file_everything_readable_is_told(tmp_path):
     assert document["source"]["ended_early"] and document["flows"][0]["limit"] == "receive_window"
 
 
+def test_later_fragments_of_ip_packets_are_counted_and_said_so(tmp_path):
+    whole = IP(src="192.0.2.1", dst="192.0.2.2") / TCP(sport=49152, dport=902, flags="A", seq=1, ack=1) / Raw(bytes(4000))
+    path = tmp_path / "fragments.pcap"
+    packets = [bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / one) for one in whole.fragment(1480)]
+    path.write_bytes(GLOBAL_HEADER + b"".join(struct.pack("<IIII", 1, n, len(p), len(p)) + p for n, p in enumerate(packets)))
+    assert f"{len(packets) - 1} packets are later fragments of IP packets" in diagnose(path).stdout.decode()
+    counted = json.loads(diagnose("--json", path).stdout)["source"]["packets_by_kind"]
+    assert counted["fragments"] == len(packets) - 1 and counted["tcp"] == 1
+
+
 @pytest.mark.parametrize("content, said", [
     (b"", "has 0 bytes: not a capture file"), (b"#!/bin/sh\n" * 9, "begins with 23 21 2f 62"),
     (GLOBAL_HEADER[:10], "cut within its header"),
+    (gzip.compress(GLOBAL_HEADER), "is gzip'd: gunzip -c FILE | longhaul diagnose -"),
+    (lzma.compress(GLOBAL_HEADER), "compressed by xz: xz -dc FILE | longhaul diagnose -"),
+    (bz2.compress(GLOBAL_HEADER), "compressed by bzip2: bzip2 -dc FILE | longhaul diagnose -"),
+    (b"\x28\xb5\x2f\xfd" + bytes(20), "compressed by zstd: zstd -dc FILE | longhaul diagnose -"),
     (struct.pack("<IHHiIII", 0xa1b2c3d4, 9, 1, 0, 0, 65535, 1), "version 9.1")])
 def test_a_file_that_is_no_capture_is_named_with_what_it_has(tmp_path, content, said):
     path = tmp_path / "strange"
