@@ -7,6 +7,7 @@
 #define ALIKE_PART  8
 #define OWN_LEAST   5  /* bursts of EPOCHS_KEPT + 1 round trips that no ACK has let go… */
 #define OWN_PART    2  /* …and of all of these: a sender that waits for ACKs is late for 3 of 8 */
+#define RESTS_LEAST 18 /* long pauses, 2 a round trip… */
 #define OWN_ROUNDS  32 /* for which what they have shown holds */
 #define PROMPT_PART 10 /* of those after an ACK: who waits for it is prompt in 1 of 4 at least */
 #define STILL_PART  64 /* of the flight: growth below that, or a segment or two, is none */
@@ -106,25 +107,28 @@ bool cause_stands_still(const struct evidence *v)
 
 /*
  * Whether bursts begin by a clock of the sender's own and not when ACKs come. Either most begin
- * when none has come for long. Or ACKs come a little before, by chance, as writes and round trips
- * take equal times; then hardly any burst follows as promptly as most of somebody's who has waited.
+ * when none has come for long; or no ACK ends the pauses after more than a pacer lets go at once,
+ * which is 2 segments, or as many as fit a millisecond (Linux, net.ipv4.tcp_min_tso_segs,
+ * sk_pacing_shift). Or ACKs come a little before, by chance, as writes and round trips take equal
+ * times; then hardly any burst follows as promptly as most of somebody's who has waited.
  */
 bool cause_own_clock(const struct evidence *v)
 {
-	unsigned all = v->e->bursts, on_ack = v->e->bursts_on_ack, prompt = v->e->bursts_prompt;
-	unsigned own = v->e->bursts_own, i;
+	const struct epoch *e = v->e;
+	unsigned all = 0, on_ack = 0, prompt = 0, own = 0, rests = 0, rests_own = 0, i = 0;
 
-	for (i = 1; i <= EPOCHS_KEPT; i++) {
-		const struct epoch *p = cause_past(v, i);
-
-		if (!p)
-			break;
-		all += p->bursts;
-		on_ack += p->bursts_on_ack;
-		prompt += p->bursts_prompt;
-		own += p->bursts_own;
+	while (e) {
+		all += e->bursts;
+		on_ack += e->bursts_on_ack;
+		prompt += e->bursts_prompt;
+		own += e->bursts_own;
+		rests += e->rests;
+		rests_own += e->rests_own;
+		e = cause_past(v, ++i);
 	}
 	if (own >= OWN_LEAST && own * OWN_PART >= all)
+		return true;
+	if (rests_own >= RESTS_LEAST && rests_own * 3 >= rests * 2)
 		return true;
 	return on_ack > EPOCHS_KEPT && prompt * PROMPT_PART < on_ack;
 }

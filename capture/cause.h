@@ -14,7 +14,6 @@ struct evidence {
 	const struct epoch *e;
 	uint64_t rtt_ns;   /* least, end to end */
 	uint64_t queue_ns; /* that every packet of the epoch waited more than the luckiest ever */
-	uint64_t back_ns;  /* …of that, between capture and sender */
 	uint64_t wait_ns;  /* that they waited in the mean */
 	uint32_t mss;
 };

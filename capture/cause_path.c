@@ -8,20 +8,17 @@
 #define QUEUE_LEAST  1500000 /* ns */
 #define RATE_SLACK   8	     /* rates are alike within 1/8… */
 #define FLIGHT_SLACK 8	     /* …while flights differ by more than 1/8 */
-#define SILENT_PART  3 /* of the round trip: a longer silence between ACKs, and it is not full */
-#define EVEN_PART    6 /* …nor a queue before the capture */
 #define LOOK_BACK    5
 #define STANDING_PART \
 	32 /* of the round trip: a queue that is small, but stands for LOOK_BACK of them */
 
-/* ACKs come all the time: what is in flight fills the pipe, but for a part of it at most. */
-static bool pipe_full(const struct evidence *v, unsigned part)
+/* ACKs come all the time: what is in flight fills the pipe, not a piece of it. */
+static bool pipe_full(const struct evidence *v)
 {
 	uint64_t span = cause_duration(v->e);
 	uint64_t trip = v->rtt_ns > v->queue_ns ? v->rtt_ns : v->queue_ns;
 
-	return v->e->acked &&
-	       v->e->silence_ns * part < (span < trip ? span : trip) + 4 * QUEUE_LEAST;
+	return v->e->acked && v->e->silence_ns * 3 < (span < trip ? span : trip) + 4 * QUEUE_LEAST;
 }
 
 static double rate_of(const struct epoch *e)
@@ -75,14 +72,10 @@ static bool limits(const struct evidence *v)
 	uint64_t queue = v->rtt_ns / QUEUE_PART;
 
 	/* Of small writes, ACKs are delayed: that is no queue. */
-	if (!pipe_full(v, SILENT_PART) || by_itself(v->e))
+	if (!pipe_full(v) || by_itself(v->e))
 		return false;
-	if (v->queue_ns > QUEUE_LEAST && v->queue_ns > queue) {
-		uint64_t ahead = v->queue_ns - v->back_ns;
-
-		/* What waits on the sender's side may be a program that is late. */
-		return (ahead > QUEUE_LEAST && ahead > queue) || pipe_full(v, EVEN_PART);
-	}
+	if (v->queue_ns > QUEUE_LEAST && v->queue_ns > queue)
+		return true;
 	return saturated(v);
 }
 
@@ -114,7 +107,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_path = {
 	.name = "path",
 	.rule = "ACKs come evenly (no silence of a third of the round trip, or of what is waited if that is longer), bursts are not an application's, and every packet of the round trip "
-		"waits (at least 1/8 of the round trip and 1.5 ms; on the sender's side of the capture with no silence of a sixth, and not where most bursts begin when no ACK has come), or over 6 round trips rates are alike "
+		"waits (at least 1/8 of the round trip and 1.5 ms; on the sender's side of the capture not where most of what follows a pause of 4 ms is sent when no ACK has come), or over 6 round trips rates are alike "
 		"within 1/8 while flights differ by more, or while 1/32 of the round trip was "
 		"waited for; or a loss came when packets waited as long as ever",
 	.source = "Zhang et al., T-RAT, 2002; Siekkinen et al., 2005; Cardwell et al., BBR, 2016",

@@ -115,15 +115,16 @@ static bool includes(const struct evidence *v, const struct epoch *before)
 
 /*
  * It has limited in one of the last round trips, nothing was lost since, and no more is in flight
- * than was in some of them: it is no congestion window that has begun to grow.
+ * than then; or, if it is ACKs that let bursts go, than in any of them. It is no congestion window
+ * that has begun to grow, nor a pacer's that tries now and then whether more comes through.
  */
 static bool lingers(const struct evidence *v)
 {
-	uint32_t most = 0;
-	bool limited = false;
+	const struct epoch *e = v->e;
+	uint32_t most = 0, last = 0;
 	unsigned i;
 
-	if (v->t->lost || v->e->retrans || cause_by_own_clock(v, v->e))
+	if (v->t->lost || e->retrans || cause_by_own_clock(v, e))
 		return false;
 	for (i = 1; i <= EPOCHS_KEPT; i++) {
 		const struct epoch *p = cause_past(v, i);
@@ -131,9 +132,14 @@ static bool lingers(const struct evidence *v)
 		if (!p)
 			break;
 		most = p->peak > most ? p->peak : most;
-		limited |= p->judged == CAUSE_SEND_BUFFER;
+		if (p->judged == CAUSE_SEND_BUFFER && !last)
+			last = p->peak;
 	}
-	return limited && v->e->peak <= most + most / FULL_SLACK;
+	if (!last)
+		return false;
+	if (e->bursts && e->bursts_on_ack * 5 >= e->bursts * 3)
+		last = most;
+	return e->peak <= last + last / FULL_SLACK;
 }
 
 /* Bytes in flight while the buffer limited. */
@@ -172,7 +178,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 
 const struct cause cause_send_buffer = {
 	.name = "send_buffer",
-	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's; and then until more is in flight than in the 8 round trips before (by more than 1/8), or something is lost; and not where as little in flight has shown a clock of the sender's own",
+	.rule = "the mean of bytes in flight is the same (within 1/16, or MSS) in 4 round trips without loss, the window has room, at least 3/5 of the bursts begin right after an ACK, and 3/4 of them follow a segment with PSH, half of them a small one; or 9/10 follow PSH in 8 round trips, and nothing was lost before; or most in flight is the same (within 1/8) and has not grown (by more than 1/64, or MSS) in 9 round trips, nothing was lost before, and it is no application's; and then until more is in flight (by more than 1/8; if at least 3/5 of the bursts begin after ACKs, than in any of the 8 round trips before), or something is lost; and not where as little in flight has shown a clock of the sender's own",
 	.source =
 		"Timmer, de Boer, Pras, \"How to identify the speed limiting factor of a TCP flow\", 2006; "
 		"PSH: RFC 9293 3.9.1.2",

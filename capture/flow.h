@@ -96,11 +96,13 @@ struct epoch {
 				  does */
 	uint16_t bursts_prompt; /* of them so soon after an ACK as one is who waits for it */
 	uint16_t bursts_own;	/* of those that ended so: that began when none had come for long */
-	uint16_t small, full;	/* segments of less than MSS, and of MSS, that were sent */
-	uint16_t late_acks;	/* of a small segment, as late as delayed ACKs are */
-	uint16_t late;		/* silences for which the sender was only late */
-	uint8_t judged;		/* what the time with data in flight was judged as */
-	uint8_t cause;		/* what had the most of its time */
+	uint16_t rests;		/* long pauses, after each of which data were sent… */
+	uint16_t rests_own; /* …with no ACK before, and more before than a pacer lets go at once */
+	uint16_t small, full; /* segments of less than MSS, and of MSS, that were sent */
+	uint16_t late_acks;   /* of a small segment, as late as delayed ACKs are */
+	uint16_t late;	      /* silences for which the sender was only late */
+	uint8_t judged;	      /* what the time with data in flight was judged as */
+	uint8_t cause;	      /* what had the most of its time */
 };
 
 /* A segment in flight, for round trips and for what its retransmission means. */
@@ -168,6 +170,7 @@ struct track {
 	uint64_t data_ns, ack_ns;    /* last data sent, last ACK got */
 	uint64_t done_ns;	     /* last ACK that acknowledged data, not a FIN alone */
 	uint64_t back_ns, jitter_ns; /* last round trip to the sender; how much they differ */
+	uint64_t rested;	     /* what was sent first after the last long pause */
 	uint64_t tail_ns;	     /* time since the last data, by what held it */
 	uint8_t hold, tail_hold;
 	bool pushed;	       /* the last segment had PSH */

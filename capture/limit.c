@@ -47,6 +47,7 @@
 #define REACTION_NS   (500 * NS_PER_US) /* within which a host answers what it was waiting for */
 #define ANSWER_NS     NS_PER_MS /* …at the latest, however long the path is: 9 of 10 in 0.3 ms */
 #define JITTER_MAX_NS NS_PER_MS /* that an answer may be late by and still be one */
+#define REST_NS	      (4 * NS_PER_MS) /* that a pacer rests for only after two segments: else 1 ms */
 #define LATE_NS	      (5 * NS_PER_MS)	/* that a program is woken late by on a busy host */
 #define PROMPT_NS     (250 * NS_PER_US) /* …and most of them: nobody is late each time */
 #define JITTER_PART   16
@@ -223,6 +224,15 @@ static uint64_t excess(uint64_t value, uint64_t least)
 }
 
 /*
+ * Whether what follows long pauses is sent when no ACK has come. What the ACKs before took to be
+ * answered is the time of a program that is late, not of a queue.
+ */
+static bool unasked(const struct epoch *e)
+{
+	return e->rests >= 2 && e->rests_own * 2 >= e->rests;
+}
+
+/*
  * What every packet to the sender and back waited. Far from it, these round trips are seldom
  * measured (one time stamp at a time): if none was, the last one of the epochs before holds.
  */
@@ -232,9 +242,7 @@ static uint64_t waited_back(const struct flow *f, unsigned from, const struct ep
 	const struct track *t = f->dir[from].track;
 	unsigned i;
 
-	/* What begins when no ACK has come has stood in no queue: a program was late, not a path.
-	 */
-	if (e->bursts >= 2 && e->bursts_on_ack * 2 < e->bursts)
+	if (unasked(e))
 		return 0;
 	if (e->back_n || back->min <= f->dir[!from].rtt.min)
 		return excess(e->back_min, back->min);
@@ -269,12 +277,11 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 			     .t = t,
 			     .e = e,
 			     .rtt_ns = flow_rtt_ns(f),
-			     .back_ns = waited_back(f, from, e),
+			     .queue_ns = excess(e->rtt_min, r->rtt.min) + waited_back(f, from, e),
 			     .mss = direction_mss(f, from)};
 	unsigned judged;
 	uint64_t rate, busy;
 
-	v.queue_ns = excess(e->rtt_min, r->rtt.min) + v.back_ns;
 	e->end_ns = now;
 	busy = e->held[HOLD_WINDOW] + e->held[HOLD_FLIGHT] + e->held[HOLD_TIMEOUT];
 	e->queue_ns = v.queue_ns;
@@ -282,7 +289,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	e->flight = busy ? (uint32_t)(e->area / busy) : 0;
 	if (e->rtt_n)
 		v.wait_ns += excess(e->rtt_sum / e->rtt_n, r->rtt.min);
-	if (e->back_n)
+	if (e->back_n && !unasked(e))
 		v.wait_ns += excess(e->back_sum / e->back_n, d->rtt.min);
 	if (v.wait_ns < v.queue_ns)
 		v.wait_ns = v.queue_ns;
@@ -635,24 +642,28 @@ static uint64_t jitter(const struct direction *d)
  * pause shows by PSH on its last segment, or by a small one that comes first
  * now: Nagle's algorithm had held that back until an ACK came (RFC 896).
  */
-static void note_burst(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
+static void note_burst(struct flow *f, unsigned from, const struct segment *s,
+		       const struct sent_kind *k, uint64_t now)
 {
 	const struct direction *d = &f->dir[from];
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
-	uint64_t pause = pause_ns(f);
+	uint64_t pause = pause_ns(f), soon = (pause < ANSWER_NS ? pause : ANSWER_NS) + jitter(d);
+	uint64_t rest = now - t->data_ns, since = since_ack(d, now);
 	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
-	uint64_t since, late;
 
-	if (now - t->data_ns < pause)
+	if (rest >= REST_NS && !k->again) {
+		e->rests++;
+		e->rests_own += since >= soon && k->start - t->rested > 2 * direction_mss(f, from);
+		t->rested = k->start;
+	}
+	if (rest < pause)
 		return;
-	since = since_ack(d, now);
-	late = jitter(d);
 	e->bursts++;
 	e->bursts_pushed += t->pushed || held;
 	e->bursts_ended += (t->pushed && !t->full) || held;
-	e->bursts_on_ack += since < (pause < ANSWER_NS ? pause : ANSWER_NS) + late;
-	e->bursts_prompt += since < PROMPT_NS + late;
+	e->bursts_on_ack += since < soon;
+	e->bursts_prompt += since < PROMPT_NS + jitter(d);
 	e->bursts_own += since >= LATE_NS && ((t->pushed && !t->full) || held);
 }
 
@@ -690,7 +701,7 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	if (k->again)
 		note_loss(f, from, k);
 	if (now - t->data_ns >= REACTION_NS) /* the shortest pause there is */
-		note_burst(f, from, s, now);
+		note_burst(f, from, s, k, now);
 	t->tail_ns = 0;
 	t->data_ns = now;
 	t->pushed = s->flags & TCP_PSH;

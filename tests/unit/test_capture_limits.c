@@ -321,6 +321,34 @@ static void a_tail_that_is_probed_far_away_is_no_time_out(void **state)
 	sim_end(&s);
 }
 
+/* 4 full segments, @count times, each right @after the ACK of those of 12 before. */
+static void full_writes(unsigned count, uint64_t after)
+{
+	uint64_t every = (s.rtt + after) / 12;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		if (s.next - s.una >= 12 * 4 * s.mss)
+			sim_ack(&s, s.una + 4 * s.mss);
+		s.now += after;
+		sim_data(&s, 4 * s.mss, TCP_PSH);
+		s.now += every - after;
+	}
+}
+
+static void what_is_sent_after_pauses_without_an_ack_is_a_program_s(void **state)
+{
+	/* At first it looks like a full buffer. */
+	sim_begin(&s, 61 * SIM_MS, 65535);
+	sim_handshake(&s, 7);
+	s.window = 4000;
+	full_writes(150, 20 * SIM_US);
+	full_writes(1000, 2500 * SIM_US);
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_APPLICATION);
+	assert_true(share(CAUSE_APPLICATION) > 0.8);
+	sim_end(&s);
+}
+
 static void an_answer_faster_than_any_that_was_measured_is_one(void **state)
 {
 	unsigned i;
@@ -530,6 +558,7 @@ int main(void)
 			a_window_too_small_for_a_segment_is_closed_though_a_probe_is_in_flight),
 		cmocka_unit_test(a_late_program_is_no_queue_on_its_side_of_the_capture),
 		cmocka_unit_test(a_tail_that_is_probed_far_away_is_no_time_out),
+		cmocka_unit_test(what_is_sent_after_pauses_without_an_ack_is_a_program_s),
 		cmocka_unit_test(an_answer_faster_than_any_that_was_measured_is_one),
 		cmocka_unit_test(full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole),
 		cmocka_unit_test(time_outs_between_which_full_segments_arrive_are_no_black_hole),
