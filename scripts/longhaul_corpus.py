@@ -7,7 +7,8 @@
 Each case is carried out by the kernel's own TCP over `longhaul shape` (longhaul_causes.py). Delays, rates, windows,
 buffers and congestion control are drawn from the seed, so that no two runs are alike. The label comes from what a case
 is made of, and counts only where the sending kernel's tcp_info, the sending program's log and the line's frame log
-agree with it. Thresholds of the rules may be tuned on the seeds "tune"; results are those of the seeds "report".
+agree with it. Thresholds of the rules may be tuned on the seeds "tune"; results are those of the seeds "report", and
+none of these has been looked at before: 400001 to 400020 were, and are spent.
 """
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from typing import Callable
 from longhaul_causes import Case, Run, Transfer, perform
 from longhaul_lab import Lab
 
-SEEDS = {"tune": 1, "report": 400001}
+SEEDS = {"tune": 1, "report": 500001}
 PLACES = ("sender", "middle", "receiver")
 SENT, LOST, QUEUE_FULL = 0, 1, 2
 RECORD = struct.Struct("<QQQQQIIBBB13x")
@@ -197,7 +198,7 @@ def _agrees(run: Run, lost: int, full: int, waited: float) -> bool:
     if case.name == "congestion":
         return lost > 5 and not full and window < 0.3
     if case.name == "path":
-        return waited > 0.7 and not lost and window < 0.3 and filled > 0.7
+        return waited > 0.7 and not lost and window < 0.3 and filled > 0.7 and first.slow < 0.1
     if case.name == "zero_window":
         return window > 0.6 and shares["zero_window"] > 0.5
     if case.name == "pmtu_black_hole":
