@@ -100,17 +100,18 @@ static bool limits(const struct evidence *v)
 }
 
 /*
- * As much was in flight already, in the mean or at most, and no limit had shown; or what looked
- * like an application's was a host that was late for once.
+ * As much was in flight already, in the mean or at most, and no limit had shown. Or as much in the
+ * mean looked like an application's, but it was ACKs that let it go: a host was late for once.
  */
 static bool includes(const struct evidence *v, const struct epoch *before)
 {
 	uint32_t slack = v->e->flight / 16 > v->mss ? v->e->flight / 16 : v->mss;
+	bool same = alike(before->flight, v->e->flight, slack);
 
-	if (before->judged != CAUSE_START && (before->judged != CAUSE_APPLICATION ||
-					      before->held[HOLD_IDLE] || before->held[HOLD_DRAIN]))
-		return false;
-	return alike(before->flight, v->e->flight, slack) || alike(before->peak, v->e->peak, slack);
+	if (before->judged == CAUSE_APPLICATION)
+		return same && before->bursts_on_ack * 2 >= before->bursts &&
+		       !before->held[HOLD_IDLE] && !before->held[HOLD_DRAIN];
+	return before->judged == CAUSE_START && (same || alike(before->peak, v->e->peak, slack));
 }
 
 /*

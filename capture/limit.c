@@ -51,6 +51,7 @@
 #define LATE_NS	      (5 * NS_PER_MS)	/* that a program is woken late by on a busy host */
 #define PROMPT_NS     (250 * NS_PER_US) /* …and most of them: nobody is late each time */
 #define JITTER_PART   16
+#define PATH_PART     256
 #define DELAYED_ACK_NS                                                             \
 	(30 * NS_PER_MS) /* Linux waits 40 ms, others up to 500 (RFC 1122 4.2.3.2) \
 			  */
@@ -629,12 +630,17 @@ static uint64_t since_ack(const struct direction *d, uint64_t now)
 	return now - t->ack_ns;
 }
 
-/* How much later than at best answers come because of the path to the sender. */
+/*
+ * How much later than at best answers come because of the path to the sender: as they have
+ * differed, and, since that was measured only now and then, a small part of a path that is long.
+ */
 static uint64_t jitter(const struct direction *d)
 {
 	uint64_t most = d->rtt.min < JITTER_MAX_NS ? d->rtt.min : JITTER_MAX_NS;
+	uint64_t part = d->rtt.min / PATH_PART, late = d->track->jitter_ns;
 
-	return d->track->jitter_ns < most ? d->track->jitter_ns : most;
+	late = late > part ? late : part;
+	return late < most ? late : most;
 }
 
 /*

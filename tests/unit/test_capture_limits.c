@@ -349,6 +349,36 @@ static void what_is_sent_after_pauses_without_an_ack_is_a_program_s(void **state
 	sim_end(&s);
 }
 
+static void a_long_path_may_make_a_prompt_answer_late(void **state)
+{
+	struct segment g;
+	unsigned i;
+
+	/* Looked at beside the server; what answers an ACK comes 0.5 ms later than the handshake's
+	 * did, which is a 500th of the path. */
+	sim_begin(&s, 250 * SIM_MS, 65535);
+	g = sim_segment(&s, SIM_CLIENT, TCP_SYN, SIM_ISS, 0, 0);
+	g.mss = (uint16_t)s.mss;
+	sim_feed(&s, &g);
+	s.now += 10 * SIM_US;
+	g = sim_segment(&s, SIM_SERVER, TCP_SYN | TCP_ACK, SIM_IRS, SIM_ISS + 1, 0);
+	g.mss = (uint16_t)s.mss;
+	sim_feed(&s, &g);
+	s.now += s.rtt;
+	g = sim_segment(&s, SIM_CLIENT, TCP_ACK, SIM_ISS + 1, SIM_IRS + 1, 0);
+	sim_feed(&s, &g);
+	for (i = 0; i < 80; i++) {
+		sim_data(&s, 19 * s.mss, 0);
+		sim_data(&s, 700, TCP_PSH);
+		s.now += 10 * SIM_US;
+		sim_ack(&s, s.next);
+		s.now += s.rtt + 500 * SIM_US;
+	}
+	assert_int_equal(verdict_of(s.f).limit, CAUSE_SEND_BUFFER);
+	assert_true(share(CAUSE_APPLICATION) < 0.05);
+	sim_end(&s);
+}
+
 static void an_answer_faster_than_any_that_was_measured_is_one(void **state)
 {
 	unsigned i;
@@ -559,6 +589,7 @@ int main(void)
 		cmocka_unit_test(a_late_program_is_no_queue_on_its_side_of_the_capture),
 		cmocka_unit_test(a_tail_that_is_probed_far_away_is_no_time_out),
 		cmocka_unit_test(what_is_sent_after_pauses_without_an_ack_is_a_program_s),
+		cmocka_unit_test(a_long_path_may_make_a_prompt_answer_late),
 		cmocka_unit_test(an_answer_faster_than_any_that_was_measured_is_one),
 		cmocka_unit_test(full_segments_that_time_out_behind_a_sacked_tail_are_a_black_hole),
 		cmocka_unit_test(time_outs_between_which_full_segments_arrive_are_no_black_hole),
