@@ -17,6 +17,7 @@ import mmap
 import multiprocessing
 import os
 import select
+import signal
 import socket
 import struct
 import tempfile
@@ -116,7 +117,8 @@ class Transfer:
         """What the kernel says, of the time from first write to last acknowledgement."""
         whole = self.elapsed or 1.0
         return {"receive_window": self.window_limited / whole, "send_buffer": self.starved,
-                "application": max(0.0, self.waited / whole - self.backlog + self.slow), "zero_window": self.closed}
+                "application": min(1.0, max(0.0, self.waited / whole - self.backlog + self.slow)),
+                "zero_window": self.closed}
 
 
 @dataclass
@@ -162,6 +164,7 @@ def _received(conn: socket.socket) -> bytes:
 
 def _serve(listener: socket.socket, case: Case, tell: Connection) -> None:
     """Take the connections; of each, tell how many segments with data came to it, and how many of them out of order."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)   # a benchmark's own handlers are not this process's
     for _ in range(1 + len(case.amounts)):
         tell.send(_take(listener.accept()[0], case))
 
@@ -207,6 +210,7 @@ class _Watch:
         tell.close()
 
     def _run(self, sock: socket.socket, tell: Connection, parent: int) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         full = select.poll()
         full.register(sock, select.POLLOUT)
         while not self.shared[2] and os.getppid() == parent:
@@ -253,7 +257,7 @@ class _Watch:
                 full_at, full_in = s.at, s.turn
             if s.window < mss:
                 part["closed"] += span
-            elif s.idle and s.unsent > write:
+            elif s.idle and s.unsent > max(write, mss):     # less than a segment Nagle's algorithm holds back
                 part["backlog"] += span
             elif s.unacked + s.unsent / mss < s.cwnd and (not s.unsent or (s.unacked + 1) * mss <= s.window):
                 late = s.turn % 2 == 1 and s.turn == full_in
@@ -376,6 +380,7 @@ def _transfers(lab: Lab, case: Case) -> list[Transfer]:
         except EOFError:
             raise LabError("who receives has died") from None
         finally:
+            server.join(1)  # having told of the last connection, it ends by itself
             server.terminate()
             server.join(10)
     return done

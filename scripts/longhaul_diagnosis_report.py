@@ -126,8 +126,9 @@ def shares(results: list[dict]) -> list[str]:
             "is refused space, and ends with the next ACK: a few percent of the time in transfers that nothing else holds. So "
             "the kernel is asked every 2 ms whether the socket takes no more, or took none within the last round trip (5 ms if "
             "that is shorter), while congestion window and receive window have room for all it holds. Runs in which the "
-            "program itself was too slow to fill its buffer in a tenth of the time are left out. Of the program's sleep, time in "
-            "which the kernel still has more to send than the last write is not the application's. `tcpi_rwnd_limited` is "
+            "program itself was too slow to fill its buffer in a tenth of the time are left out. The application's time is the "
+            "program's sleep and what it needs besides, but for time in which the kernel still has more to send than the last "
+            "write (and than a segment, which Nagle's algorithm may hold back). `tcpi_rwnd_limited` is "
             "compared for CUBIC and Reno alone: a BBR sender is paced at the window's rate, and the kernel counts only the "
             "moments at its edge.", ""]
 
@@ -224,8 +225,9 @@ def page(document: Document) -> str:
              f"- {bench.disturbances(document)}", "",
              "Real TCP of this kernel over `longhaul shape`, round trips of 1 to 300 ms (`nagle_delayed_ack`: to 60), CUBIC, Reno and "
              "BBR (`congestion`: CUBIC and Reno, since BBR does not slow down for such losses); delays, rates, windows, buffers and "
-             f"congestion control are drawn from seeds{' that no threshold was tuned on' if fresh else ''}. A run counts if the "
-             "sending kernel's `tcp_info`, the sending program's log and the line's frame log agree with its label; left out: "
+             f"congestion control are drawn from seeds, {effort['first_seed']} and on"
+             f"{', that no threshold was tuned on' if fresh else ''}. A run counts if the kernels' `tcp_info`, the "
+             "sending program's log and the line's frame log agree with its label; left out: "
              f"{left_out}.", "", "## Held against", *bench.threshold_table(document), ""]
     for place in PLACES:
         lines += matrix(runs, place)
