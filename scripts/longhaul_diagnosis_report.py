@@ -94,11 +94,11 @@ def losses(results: list[dict]) -> list[str]:
     exact = sum(result["lost"] == result["counted"] for result in of)
     largest = max((abs(result["lost"] - result["counted"]) for result in of), default=0)
     elsewhere = [result for result in of if result["lost"] != result["lost_at_line"]]
+    hosts = sum(abs(result["lost"] - result["lost_at_line"]) for result in elsewhere)
     return ["## Losses", "", "How many were lost the kernels say: of data segments, those that the sender's has sent "
             "(`tcpi_data_segs_out`) less those that came to the receiver's (`tcpi_data_segs_in`), wherever they were lost. "
-            f"In {len(of) - len(elsewhere)} of {len(of)} runs with losses that is what the line's frame log has; in the others "
-            f"{sum(abs(result['lost'] - result['lost_at_line']) for result in elsewhere)} were lost in the hosts, before or "
-            "behind the line.", "",
+            f"In {len(of) - len(elsewhere)} of {len(of)} runs with losses that is what the line's frame log has"
+            + (f"; in the others {hosts} were lost in the hosts, before or behind the line." if hosts else "."), "",
             f"Of {len(of)} runs with losses, captured at the sender, the count of lost segments is the "
             f"kernels' in {exact}: {met(exact == len(of))}. Largest difference {largest}, of "
             f"{sum(result['lost'] for result in of)} in all. Copies found where there are none: "
