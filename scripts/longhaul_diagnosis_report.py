@@ -165,7 +165,7 @@ def speed(measured: dict) -> list[str]:
     """Packets a second, and memory."""
     lines = ["## Speed", "", "Processor time on one core, file in page cache, the same file for all, in turns; medians of "
              f"{measured['repetitions']}. tshark has the first {measured['tshark_packets']:,} packets of it. Read alone is what "
-             "it takes to copy the file out of the page cache and look at nothing: no program that reads it all is faster.", "",
+             "it takes to copy the file out of the page cache and look at nothing: no program that copies all of it is faster.", "",
              "| capture | packets | MB | `longhaul diagnose` Mpackets/s | tcptrace | tcptrace -l -r | tshark | read alone | |",
              "|---|---|---|---|---|---|---|---|---|"]
     for name, row in measured["files"].items():
