@@ -74,11 +74,12 @@ static bool copies_badly(void)
 
 /*
  * Has the C library copy well, if it does not: runs the program anew. To be
- * called before anything else is done. Returns if there is no need, if the
- * environment decides it already, or if it cannot be done.
- * @argv: of main()
+ * called before anything else is done, by what copies much and for long.
+ * Returns if there is no need, if the environment decides it already, or if it
+ * cannot be done.
+ * @command: of main()'s argv, from the command on; before it is the program
  */
-void tunables_copy_well(char **argv)
+void tunables_copy_well(char **command)
 {
 	const char *had = getenv(VARIABLE);
 	char value[1024], path[PATH_MAX];
@@ -94,7 +95,7 @@ void tunables_copy_well(char **argv)
 	if (n <= 0 || setenv(VARIABLE, value, true))
 		return;
 	path[n] = '\0';
-	execv(path, argv);
+	execv(path, command - 1);
 	if (had)
 		setenv(VARIABLE, had, true);
 	else
@@ -103,7 +104,7 @@ void tunables_copy_well(char **argv)
 
 #else
 
-void tunables_copy_well(char **argv)
+void tunables_copy_well(char **command)
 {
 }
 

@@ -7,6 +7,6 @@
 #include <stddef.h>
 
 bool tunables_add(const char *had, char *to, size_t room);
-void tunables_copy_well(char **argv);
+void tunables_copy_well(char **command);
 
 #endif

@@ -5,6 +5,7 @@
 #include "lib/ctlsock.h"
 #include "lib/doc.h"
 #include "lib/log.h"
+#include "lib/tunables.h"
 #include "shaper/line.h"
 #include "shaper/preset.h"
 
@@ -152,11 +153,13 @@ static int presets(int argc)
 
 static int run(int argc, char **argv)
 {
-	struct line_conf *c = calloc(1, sizeof(*c));
+	struct line_conf *c;
 	char who[CTL_NAME_MAX + 32];
 	struct err e = {""};
 	int ret;
 
+	tunables_copy_well(argv);
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return 1;
 	ret = line_conf_load(c, argc, argv, &e);

@@ -3,6 +3,7 @@
 #include "tunnel/commands.h"
 
 #include "lib/log.h"
+#include "lib/tunables.h"
 #include "tunnel/conf.h"
 #include "tunnel/privileges.h"
 #include "tunnel/tunnel.h"
@@ -14,11 +15,13 @@
 /* Runs `longhaul tunnel`. */
 int cmd_tunnel(int argc, char **argv)
 {
-	struct conf *c = malloc(sizeof(*c));
+	struct conf *c;
 	char who[CONF_NAME_MAX + 32];
 	struct err e = {""};
 	int ret;
 
+	tunables_copy_well(argv);
+	c = malloc(sizeof(*c));
 	if (!c)
 		return 1;
 	log_setup("longhaul tunnel", LOG_LEVEL_INFO);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* main.c - the program: one table of commands */
 #include "capture/commands.h"
-#include "lib/tunables.h"
 #include "shaper/cmd_shape.h"
 #include "tunnel/commands.h"
 #include "tunnel/conf.h"
@@ -9,29 +8,25 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-	OWN_HELP = 1 << 0, /* has commands of its own, which have helps of theirs */
-	COPIES = 1 << 1,   /* much, and for long */
-};
-
 /* One command. */
 struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	void (*help)(void);
 	const char *summary;
-	unsigned is;
+	bool own_help; /* has commands of its own, which have helps of theirs */
 };
 
 static const struct command commands[] = {
-	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites", COPIES},
-	{"status", cmd_status, status_help, "show what a running instance does", 0},
-	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate", 0},
+	{"tunnel", cmd_tunnel, conf_help, "bridge this site's border ports with far sites", false},
+	{"status", cmd_status, status_help, "show what a running instance does", false},
+	{"keygen", cmd_keygen, keygen_help, "make this site's key and certificate", false},
 	{"capture", cmd_capture, capture_help, "record frames of an interface, or inside a tunnel",
-	 0},
-	{"diagnose", cmd_diagnose, diagnose_help, "tell what limits the TCP flows of a capture", 0},
+	 false},
+	{"diagnose", cmd_diagnose, diagnose_help, "tell what limits the TCP flows of a capture",
+	 false},
 	{"shape", cmd_shape, shape_help,
-	 "join two interfaces by a line of chosen delay, loss and rate", OWN_HELP | COPIES},
+	 "join two interfaces by a line of chosen delay, loss and rate", true},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -101,11 +96,9 @@ int main(int argc, char **argv)
 		help(stderr);
 		return 2;
 	}
-	if (!(c->is & OWN_HELP) && asks_for_help(argc - 1, argv + 1)) {
+	if (!c->own_help && asks_for_help(argc - 1, argv + 1)) {
 		c->help();
 		return 0;
 	}
-	if (c->is & COPIES)
-		tunables_copy_well(argv);
 	return c->run(argc - 1, argv + 1);
 }
