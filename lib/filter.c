@@ -59,10 +59,11 @@ bool filter_match_captured(const struct filter *f, const uint8_t *frame, size_t 
 bool filter_match_headless(const struct filter *f, uint16_t ethertype, const uint8_t *data,
 			   size_t captured, size_t len)
 {
-	uint8_t frame[ETH_HDR_LEN + IP_MAX] = {0};
+	uint8_t frame[ETH_HDR_LEN + IP_MAX];
 
 	if (captured > IP_MAX)
 		captured = IP_MAX;
+	memset(frame, 0, 12);
 	store_be16(frame + 12, ethertype);
 	memcpy(frame + ETH_HDR_LEN, data, captured);
 	return filter_match_captured(f, frame, ETH_HDR_LEN + captured, ETH_HDR_LEN + len);
