@@ -82,9 +82,8 @@ static void watch_silence(const struct accel *a, int fd)
 {
 	int outage_ms = (int)(a->conf.outage_ns / NS_PER_MS), idle = outage_ms / 4000;
 
-	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle > 0 ? idle : 1);
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, idle > 0 ? idle : 1);
+	idle = idle > 0 ? idle : 1;
+	sock_keepalive(fd, idle, idle);
 	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, KERNEL_PATIENCE * outage_ms);
 	/* Else the path may be back for long before TCP tries again. Linux 6.15 and later. */
 	sock_set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_MS);
@@ -94,8 +93,7 @@ static void watch_silence(const struct accel *a, int fd)
  * started anew since answers by RST. */
 void stream_ask(const struct stream *s)
 {
-	sock_set(s->io.fd, IPPROTO_TCP, TCP_KEEPIDLE, 1);
-	sock_set(s->io.fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+	sock_keepalive(s->io.fd, 1, 1);
 }
 
 /*

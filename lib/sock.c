@@ -27,6 +27,16 @@ void sock_large_buffers(int fd)
 		sock_set(fd, SOL_SOCKET, SO_SNDBUF, SOCK_BUFFER);
 }
 
+/* Has TCP ask a peer that has been silent for @idle_s whether it is there, and again each
+ * @interval_s. Once set, it may be set anew: if the peer has been silent for longer, it is asked at
+ * once. */
+void sock_keepalive(int fd, int idle_s, int interval_s)
+{
+	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+}
+
 /* Has a socket use one interface only. Returns 0, or -1 with errno set. */
 int sock_bind_device(int fd, const char *ifname)
 {

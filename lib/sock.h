@@ -12,6 +12,7 @@
 
 int sock_set(int fd, int level, int name, int value);
 void sock_large_buffers(int fd);
+void sock_keepalive(int fd, int idle_s, int interval_s);
 int sock_bind_device(int fd, const char *ifname);
 uint64_t sock_overruns(int fd);
 int sock_check_congestion(const char *name, struct err *e);

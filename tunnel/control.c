@@ -366,13 +366,9 @@ static void conn_ready(void *ctx, uint32_t events)
 
 static void keep_alive(int fd)
 {
-	int on = 1, idle = 5, interval = 2, timeout = USER_TIMEOUT_MS;
-
-	sock_set(fd, SOL_SOCKET, SO_KEEPALIVE, on);
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
-	sock_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
-	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout);
-	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, on);
+	sock_keepalive(fd, 5, 2);
+	sock_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+	sock_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
 /* Makes a connection around a descriptor, which it owns from then on. NULL: out of memory. */
