@@ -13,12 +13,12 @@ struct limits {
 
 #define LIMITS_RELAYS 16384
 
-struct limits limits_by_descriptors(uint64_t descriptors, unsigned n_peers);
 /* How many streams there were. Zeroed before first use. */
 struct limits_tide {
 	unsigned peak, before;
 };
 
+struct limits limits_by_descriptors(uint64_t descriptors, unsigned n_peers);
 bool limits_crowd_gone(struct limits_tide *t, unsigned streams);
 struct limits limits_get(unsigned n_peers);
 uint64_t limits_memory_by(const char *tcp_mem, uint64_t page_bytes, uint64_t machine_bytes);

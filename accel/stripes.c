@@ -386,6 +386,8 @@ static void keep_no_more(struct relay *r, bool want_more)
 {
 	unsigned i, n = 0;
 
+	if (!r->striped)
+		return;
 	for (i = 0; i < STRIPES_MAX; i++)
 		n += r->striped->streams[i] != NULL;
 	if (n > 1 || r->copies.out.again || !r->copies.keeping)
@@ -574,19 +576,16 @@ void stripes_tick(struct relay *r, uint64_t now)
 	if (r->ended || !r->stream)
 		return;
 	want = wanted(r, now);
+	if (r->life.role == LIFE_NEAR && want < r->wish.there)
+		want = r->wish.there;
+	keep_no_more(r, want > 1);
 	if (r->life.role == LIFE_FAR) {
-		if (r->striped)
-			keep_no_more(r, want > 1);
 		if (want == r->wish.here)
 			return;
 		r->wish.here = (uint8_t)want;
 		say_wish(r);
 		return;
 	}
-	if (want < r->wish.there)
-		want = r->wish.there;
-	if (r->striped)
-		keep_no_more(r, want > 1);
 	n = count(r, true);
 	if (n < want && now >= r->wish.retry_ns && !(r->life.host_fin && r->life.peer_fin))
 		ask(r, want - n);

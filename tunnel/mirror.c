@@ -221,18 +221,19 @@ json_t *mirror_request(struct tunnel *t, const json_t *request)
 {
 	const char *action = json_string_value(json_object_get(request, "action"));
 	json_int_t id = json_integer_value(json_object_get(request, "id"));
+	bool stops = action && !strcmp(action, "stop");
 	unsigned i;
 
 	if (action && !strcmp(action, "start"))
 		return start(t, request);
-	if (!action || (strcmp(action, "stop") && strcmp(action, "check")))
+	if (!stops && (!action || strcmp(action, "check")))
 		return error("action must be start, check or stop");
 	for (i = 0; i < MIRRORS_MAX; i++) {
 		struct mirror *m = t->mirrors[i];
 
 		if (!m || m->id != id || m->stopping)
 			continue;
-		if (*action == 's')
+		if (stops)
 			stop(t, m);
 		return json_pack("{s:i}", "version", 1);
 	}
