@@ -105,6 +105,12 @@ bool cause_stands_still(const struct evidence *v)
 	return late[1] <= early[1] + slack;
 }
 
+/* Whether two numbers of bytes differ by no more than @slack. */
+bool cause_alike(uint32_t one, uint32_t other, uint32_t slack)
+{
+	return one <= other + slack && other <= one + slack;
+}
+
 /*
  * Whether bursts begin by a clock of the sender's own and not when ACKs come. Either most begin
  * when none has come for long; or no ACK ends the pauses after more than a pacer lets go at once,

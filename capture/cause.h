@@ -48,6 +48,7 @@ unsigned cause_judge(const struct evidence *v);
 const struct epoch *cause_past(const struct evidence *v, unsigned back);
 bool cause_goes_on(const struct evidence *v, unsigned judged);
 bool cause_stands_still(const struct evidence *v);
+bool cause_alike(uint32_t one, uint32_t other, uint32_t slack);
 bool cause_own_clock(const struct evidence *v);
 bool cause_by_own_clock(const struct evidence *v, const struct epoch *e);
 uint64_t cause_duration(const struct epoch *e);

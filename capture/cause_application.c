@@ -9,10 +9,7 @@
 /* Whether as much was in flight in the mean, within 1/8. */
 static bool alike(const struct epoch *one, const struct epoch *other)
 {
-	uint32_t more = one->flight > other->flight ? one->flight - other->flight
-						    : other->flight - one->flight;
-
-	return more <= other->flight / ALIKE_PART;
+	return cause_alike(one->flight, other->flight, other->flight / ALIKE_PART);
 }
 
 /*

@@ -21,11 +21,6 @@ static void add(struct bursts *b, const struct epoch *e)
 	b->small += e->small;
 }
 
-static bool alike(uint32_t one, uint32_t other, uint32_t slack)
-{
-	return one <= other + slack && other <= one + slack;
-}
-
 /*
  * Whether the bytes in flight are the same in the mean, within 1/16 or a segment, as in each of the
  * @back round trips before, none of which had a loss. Adds up their bursts.
@@ -40,7 +35,7 @@ static bool plateau(const struct evidence *v, unsigned back, struct bursts *b)
 	for (i = 1; i <= back; i++) {
 		const struct epoch *p = cause_past(v, i);
 
-		if (!p || p->retrans || !alike(p->flight, v->e->flight, slack))
+		if (!p || p->retrans || !cause_alike(p->flight, v->e->flight, slack))
 			return false;
 		add(b, p);
 	}
@@ -106,12 +101,13 @@ static bool limits(const struct evidence *v)
 static bool includes(const struct evidence *v, const struct epoch *before)
 {
 	uint32_t slack = v->e->flight / 16 > v->mss ? v->e->flight / 16 : v->mss;
-	bool same = alike(before->flight, v->e->flight, slack);
+	bool same = cause_alike(before->flight, v->e->flight, slack);
 
 	if (before->judged == CAUSE_APPLICATION)
 		return same && before->bursts_on_ack * 2 >= before->bursts &&
 		       !before->held[HOLD_IDLE] && !before->held[HOLD_DRAIN];
-	return before->judged == CAUSE_START && (same || alike(before->peak, v->e->peak, slack));
+	return before->judged == CAUSE_START &&
+	       (same || cause_alike(before->peak, v->e->peak, slack));
 }
 
 /*

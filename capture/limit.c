@@ -657,6 +657,7 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	uint64_t pause = pause_ns(f), soon = (pause < ANSWER_NS ? pause : ANSWER_NS) + jitter(d);
 	uint64_t rest = now - t->data_ns, since = since_ack(d, now);
 	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
+	bool ended = (t->pushed && !t->full) || held;
 
 	if (rest >= REST_NS && !k->again) {
 		e->rests++;
@@ -667,10 +668,10 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 		return;
 	e->bursts++;
 	e->bursts_pushed += t->pushed || held;
-	e->bursts_ended += (t->pushed && !t->full) || held;
+	e->bursts_ended += ended;
 	e->bursts_on_ack += since < soon;
 	e->bursts_prompt += since < PROMPT_NS + jitter(d);
-	e->bursts_own += since >= LATE_NS && ((t->pushed && !t->full) || held);
+	e->bursts_own += since >= LATE_NS && ended;
 }
 
 static inline uint32_t larger(uint32_t a, uint32_t b)
