@@ -519,13 +519,10 @@ class Lab:
 
         The baseline of measurements, and what the laboratory itself is tested with.
         """
-        for site in self.all_sites:
-            site.bridge(site.borders[0], "wan")
-        try:
-            yield
-        finally:
+        with contextlib.ExitStack() as bridges:
             for site in self.all_sites:
-                site.ip_batch("link del br0\n")
+                bridges.enter_context(site.bridged(site.borders[0], "wan"))
+            yield
 
     def drawing(self) -> str:
         """The topology with its addresses, as text."""

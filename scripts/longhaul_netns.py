@@ -418,6 +418,15 @@ class Node:
         self.ip_batch(f"link add name {name} {size}type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n"
                       + "".join(f"link set {port} master {name} up\n" for port in ports) + f"link set {name} up\n")
 
+    @contextlib.contextmanager
+    def bridged(self, *ports: str, name: str = "br0") -> Iterator[None]:
+        """Within the body, a bridge joins interfaces."""
+        self.bridge(*ports, name=name)
+        try:
+            yield
+        finally:
+            self.ip_batch(f"link del {name}\n")
+
     def packet_socket(self, ifname: str, timeout: float = 5.0, protocol: int = 0x0003) -> socket.socket:
         """An AF_PACKET socket bound to one interface: send() whole frames, recv() whole frames.
 
