@@ -75,8 +75,11 @@ static inline void sim_feed(struct sim *s, const struct segment *g)
 	flow_segment(s->f, g);
 }
 
-/* Looked at beside the client. @scale: of both; -1: neither offers it. */
-static inline void sim_handshake(struct sim *s, int scale)
+/*
+ * A handshake, as it is seen where the server's answer comes after @there and the client's after
+ * @back. @scale: of both; -1: neither offers it.
+ */
+static inline void sim_handshake_seen(struct sim *s, int scale, uint64_t there, uint64_t back)
 {
 	struct segment g = sim_segment(s, SIM_CLIENT, TCP_SYN, SIM_ISS, 0, 0);
 
@@ -84,15 +87,21 @@ static inline void sim_handshake(struct sim *s, int scale)
 	g.wscale = (int8_t)scale;
 	g.sack_ok = true;
 	sim_feed(s, &g);
-	s->now += s->rtt;
+	s->now += there;
 	g = sim_segment(s, SIM_SERVER, TCP_SYN | TCP_ACK, SIM_IRS, SIM_ISS + 1, 0);
 	g.mss = (uint16_t)s->mss;
 	g.wscale = (int8_t)scale;
 	g.sack_ok = true;
 	sim_feed(s, &g);
-	s->now += 10 * SIM_US;
+	s->now += back;
 	g = sim_segment(s, SIM_CLIENT, TCP_ACK, SIM_ISS + 1, SIM_IRS + 1, 0);
 	sim_feed(s, &g);
+}
+
+/* Looked at beside the client. */
+static inline void sim_handshake(struct sim *s, int scale)
+{
+	sim_handshake_seen(s, scale, s->rtt, 10 * SIM_US);
 }
 
 static inline void sim_data_at(struct sim *s, uint32_t seq, uint32_t len, unsigned flags)
