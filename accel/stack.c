@@ -57,7 +57,7 @@
  * first size just holds what a host without window scaling may send, so its
  * window closed whenever the relay thread was late, and never grew.
  */
-#define LAN_BUFFERS "4096 1048576 6291456"
+#define LAN_BUFFERS "4096 2097152 6291456"
 
 static const struct steer_ops *const steers[] = {&steer_sk_lookup, &steer_tproxy, &steer_listen};
 
