@@ -268,6 +268,16 @@ static void read_option(struct segment *s, const struct tcpopt *o)
 	}
 }
 
+static inline __attribute__((always_inline)) void no_options(struct segment *s, bool but_ts)
+{
+	s->mss = 0;
+	s->wscale = -1;
+	s->sack_ok = false;
+	s->has_ts = but_ts;
+	s->options_cut = s->malformed = false;
+	s->sacks = 0;
+}
+
 /* Not inlined: what it needs of the stack, most packets do not. */
 static __attribute__((noinline)) void walk_options(struct segment *s, const uint8_t *tcp,
 						   size_t captured)
@@ -275,6 +285,10 @@ static __attribute__((noinline)) void walk_options(struct segment *s, const uint
 	struct tcpopt_iter it;
 	struct tcpopt o;
 
+	no_options(s, false);
+	s->tsval = s->tsecr = 0;
+	if (tcp[12] >> 4 == 5)
+		return;
 	if (!tcpopt_begin(&it, tcp, captured)) {
 		s->options_cut = true;
 		return;
@@ -286,11 +300,9 @@ static __attribute__((noinline)) void walk_options(struct segment *s, const uint
 
 static inline void read_options(struct segment *s, const uint8_t *tcp, size_t captured)
 {
-	if (tcp[12] >> 4 == 5)
-		return;
 	/* By far the most frequent: two NOPs and timestamps (RFC 7323 appendix A). */
 	if (tcp[12] >> 4 == 8 && captured >= 32 && load_be32(tcp + 20) == 0x0101080a) {
-		s->has_ts = true;
+		no_options(s, true);
 		s->tsval = load_be32(tcp + 24);
 		s->tsecr = load_be32(tcp + 28);
 		return;
@@ -312,21 +324,16 @@ static inline __attribute__((always_inline)) enum decap read_segment(struct segm
 {
 	size_t header = (size_t)(tcp[12] >> 4) * 4;
 
-	s->from = make_key(&s->key, version, ip, tcp);
 	s->seq = load_be32(tcp + 4);
 	s->ack = load_be32(tcp + 8);
 	s->flags = tcp[13];
+	s->zero = 0;
 	s->window = load_be16(tcp + 14);
 	s->check = load_be16(tcp + 16);
 	s->len = (uint32_t)(len - header);
 	s->ip_id = version == 4 ? load_be16(ip + 4) : 0;
 	s->ttl = ip[version == 4 ? 8 : 7];
 	s->ce = ((version == 4 ? ip[1] : ip[1] >> 4) & 3) == 3;
-	s->mss = 0;
-	s->wscale = -1;
-	s->sack_ok = s->has_ts = s->options_cut = s->malformed = false;
-	s->tsval = s->tsecr = 0;
-	s->sacks = 0;
 	read_options(s, tcp, captured);
 	return DECAP_TCP;
 }
@@ -408,6 +415,7 @@ static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p
 			return DECAP_INVALID;
 		s->at.vid = k.vid;
 		s->macs = part.macs;
+		s->from = make_key(&s->key, k.ip_version, part.data + k.l3, part.data + k.l4);
 		return read_segment(s, k.ip_version, part.data + k.l3, part.data + k.l4,
 				    k.l3_end - k.l4, part.captured - k.l4);
 	}
@@ -437,6 +445,7 @@ static inline __attribute__((always_inline)) enum decap read_plain(const struct 
 static __attribute__((noinline)) enum decap read_plain_v6(const struct cap_packet *p,
 							  struct segment *s, uint32_t end)
 {
+	s->from = make_key_v6(&s->key, p->data + ETH_HDR_LEN, p->data + ETH_HDR_LEN + 40);
 	return read_plain(p, s, 6, ETH_HDR_LEN + 40, end);
 }
 
@@ -455,10 +464,83 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 
 	s->time_ns = p->time_ns;
 	s->frame = p->length;
+	s->as_last = false;
 	l4 = p->link == LINK_ETHERNET ? packet_plain_tcp(p->data, p->captured, p->length, &end) : 0;
-	if (l4 == ETH_HDR_LEN + 20)
+	if (l4 == ETH_HDR_LEN + 20) {
+		s->from = make_key_v4(&s->key, p->data + ETH_HDR_LEN, p->data + l4);
 		return read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
+	}
 	return l4 ? read_plain_v6(p, s, end) : decap_any(p, s, big);
+}
+
+/* Who talks, as it stands in the packets of a flow that are plain, and IPv4. */
+struct ends {
+	uint64_t addr, addr_back; /* the latter: in those of the other direction */
+	uint32_t port, port_back;
+	uint8_t from;
+};
+
+static inline struct ends read_ends(const uint8_t *frame)
+{
+	struct ends e;
+
+	memcpy(&e.addr, frame + ETH_HDR_LEN + 12, 8);
+	memcpy(&e.port, frame + ETH_HDR_LEN + 20, 4);
+	e.addr_back = e.addr << 32 | e.addr >> 32;
+	e.port_back = e.port << 16 | e.port >> 16;
+	return e;
+}
+
+/*
+ * decap() for packets that follow each other, which are of the same flow more often than not: then
+ * there is no key to make and to compare.
+ * @what: enum decap of each
+ *
+ * Returns how many are segments.
+ */
+size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint8_t *what)
+{
+	const struct flow_key *key = NULL; /* of the last segment */
+	struct ends last = {0};		   /* …if that was plain */
+	bool plain = false;
+	size_t i, tcp = 0;
+
+	for (i = 0; i < n; i++, p++, s++) {
+		struct too_big big;
+		uint32_t end;
+
+		if (p->link == LINK_ETHERNET && packet_plain_tcp(p->data, p->captured, p->length,
+								 &end) == ETH_HDR_LEN + 20) {
+			struct ends e = read_ends(p->data);
+			bool same = (e.addr == last.addr) & (e.port == last.port);
+			bool back = (e.addr == last.addr_back) & (e.port == last.port_back);
+
+			s->time_ns = p->time_ns;
+			s->frame = p->length;
+			what[i] = DECAP_TCP;
+			read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
+			if (plain & (same | back)) {
+				s->from = last.from ^ !same;
+				s->as_last = true;
+				tcp++;
+				continue;
+			}
+			s->from = make_key_v4(&s->key, p->data + ETH_HDR_LEN,
+					      p->data + ETH_HDR_LEN + 20);
+			last = e;
+			last.from = s->from;
+			plain = true;
+		} else {
+			what[i] = (uint8_t)decap(p, s, &big);
+			if (what[i] != DECAP_TCP)
+				continue;
+			plain = false;
+		}
+		tcp++;
+		s->as_last = key && flow_key_equal(key, &s->key);
+		key = &s->key;
+	}
+	return tcp;
 }
 
 /*

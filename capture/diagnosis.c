@@ -32,13 +32,13 @@
 #define BATCH	 32 /* packets whose flows are fetched into the cache side by side */
 #define TOUCH_NS NS_PER_S /* how exact the order by last use is */
 #define JUMP_NS	 NS_PER_S
+#define UNUSED	 (UINT64_MAX / 2) /* further than TOUCH_NS from any time */
 
-/* A packet on its way to its flow. */
+/* Packets on their way to their flows. */
 struct ready {
-	struct segment s;
-	uint32_t hash;
-	uint8_t what; /* enum decap */
-	bool as_last; /* of the flow that the segment before it is of */
+	struct segment s[BATCH];
+	uint32_t hash[BATCH];
+	uint8_t what[BATCH]; /* enum decap */
 };
 
 /* Flows by last use. */
@@ -52,11 +52,12 @@ struct diagnosis {
 	uint64_t seed;
 	uint64_t shift_ns; /* added to the capture's time */
 	struct flow *last; /* that the last segment was of; NULL if it is gone */
+	uint64_t quiet_ns; /* from then on, or if it is before now, some flow is to be made quiet */
 	struct flow **buckets;
 	uint32_t n_buckets;
 	size_t n_flows, max_flows, n_busy;
 	struct flows busy, quiet;
-	struct ready ready[BATCH];
+	struct ready ready;
 };
 
 /*
@@ -82,6 +83,7 @@ struct diagnosis *diagnosis_new(size_t max_flows, uint64_t seed,
 		d->hooks = *hooks;
 	d->n_buckets = BUCKETS_FIRST;
 	d->max_flows = max_flows ? max_flows : 1;
+	d->quiet_ns = UINT64_MAX;
 	d->seed = seed;
 	return d;
 }
@@ -101,18 +103,29 @@ static void list_append(struct flows *l, struct flow *f)
 	l->newest = f;
 }
 
-/* Puts a flow into one of the lists. */
-static void enlist(struct diagnosis *d, struct flow *f, bool quiet)
+/* When the busy flow that is unused the longest, if there is one, becomes quiet. */
+static void settle_quiet(struct diagnosis *d)
+{
+	const struct flow *f = d->busy.oldest;
+
+	d->quiet_ns = !f ? UINT64_MAX : d->n_busy > BUSY_MAX ? 0 : f->used_ns + QUIET_NS + 1;
+}
+
+/* Puts a flow into one of the lists. @used_ns: UNUSED, or when it was last used */
+static void enlist(struct diagnosis *d, struct flow *f, bool quiet, uint64_t used_ns)
 {
 	f->quiet = quiet;
+	f->used_ns = used_ns;
 	d->n_busy += !quiet;
 	list_append(quiet ? &d->quiet : &d->busy, f);
+	settle_quiet(d);
 }
 
 static void delist(struct diagnosis *d, struct flow *f)
 {
 	d->n_busy -= !f->quiet;
 	list_remove(f->quiet ? &d->quiet : &d->busy, f);
+	settle_quiet(d);
 }
 
 static struct flow **bucket_of(struct diagnosis *d, uint32_t hash)
@@ -198,7 +211,7 @@ static struct flow *make(struct diagnosis *d, const struct flow_key *key, uint32
 	flow_begin(f);
 	f->next = *at;
 	*at = f;
-	enlist(d, f, false);
+	enlist(d, f, false, UNUSED);
 	d->n_flows++;
 	return f;
 }
@@ -216,26 +229,19 @@ static bool is_reuse(const struct flow *f, const struct segment *s)
 /* To be called only where it is more than TOUCH_NS since it was. */
 static void touch(struct diagnosis *d, struct flow *f, uint64_t now)
 {
-	f->used_ns = now;
 	delist(d, f);
-	enlist(d, f, false);
+	enlist(d, f, false, now);
 }
 
-static bool is_quiet(const struct diagnosis *d, const struct flow *f, uint64_t now)
+static __attribute__((noinline)) void quiet_some(struct diagnosis *d, uint64_t now)
 {
-	return now > f->used_ns + QUIET_NS || d->n_busy > BUSY_MAX;
-}
-
-static void quiet_some(struct diagnosis *d, uint64_t now)
-{
-	struct flow *f = d->busy.oldest;
-
 	/* Two at a time keep up with any traffic: each packet makes one flow busy at most. */
-	for (int i = 0; i < 2 && f && is_quiet(d, f, now); i++) {
+	for (int i = 0; i < 2 && now >= d->quiet_ns; i++) {
+		struct flow *f = d->busy.oldest;
+
 		delist(d, f);
 		flow_quiet(f);
-		enlist(d, f, true);
-		f = d->busy.oldest;
+		enlist(d, f, true, UNUSED);
 	}
 }
 
@@ -244,6 +250,10 @@ static inline uint64_t steady(struct diagnosis *d, uint64_t time_ns)
 {
 	uint64_t now = time_ns + d->shift_ns;
 
+	if (now >= d->totals.last_ns && d->totals.first_ns) {
+		d->totals.last_ns = now;
+		return now;
+	}
 	if (!d->totals.first_ns)
 		d->totals.first_ns = d->totals.last_ns = now;
 	if (now + JUMP_NS < d->totals.last_ns) {
@@ -262,38 +272,39 @@ static uint32_t hash_of(const struct diagnosis *d, const struct flow_key *key)
 }
 
 /* The flow of a segment, which it may begin. NULL: there is no memory for one. */
-static struct flow *flow_of(struct diagnosis *d, const struct ready *r)
+static struct flow *flow_of(struct diagnosis *d, const struct segment *s,
+			    const struct flow_key *key, uint32_t hash)
 {
-	struct flow *f = r->as_last && d->last ? d->last : find(d, &r->s.key, r->hash);
+	struct flow *f = s->as_last && d->last ? d->last : find(d, key, hash);
 
-	if (f && r->s.flags & TCP_SYN && is_reuse(f, &r->s)) {
+	if (f && s->flags & TCP_SYN && is_reuse(f, s)) {
 		unlink_flow(d, f);
 		flow_end(f);
 		f = NULL;
 	}
-	return f ? f : make(d, &r->s.key, r->hash);
+	return f ? f : make(d, key, hash);
 }
 
-static inline void take_segment(struct diagnosis *d, const struct ready *r)
+/* @keyed: where the key and the hash of its flow stand in what is ready */
+static inline void take_segment(struct diagnosis *d, const struct segment *s, size_t keyed)
 {
-	const struct segment *s = &r->s;
 	uint64_t now = s->time_ns;
-	struct flow *f = r->as_last && !(s->flags & TCP_SYN) ? d->last : NULL;
+	struct flow *f = s->as_last && !(s->flags & TCP_SYN) ? d->last : NULL;
 
 	if (!f) {
-		f = flow_of(d, r);
+		f = flow_of(d, s, &d->ready.s[keyed].key, d->ready.hash[keyed]);
 		d->last = f;
 		if (!f) {
 			d->totals.unrecorded++;
 			return;
 		}
 	}
-	if (now - f->used_ns >= TOUCH_NS || f->quiet || !f->used_ns)
+	if (now - f->used_ns >= TOUCH_NS)
 		touch(d, f, now);
 	if (d->hooks.segment)
 		d->hooks.segment(d->hooks.ctx, f, s);
 	flow_segment(f, s);
-	if (is_quiet(d, d->busy.oldest, now))
+	if (now >= d->quiet_ns)
 		quiet_some(d, now);
 }
 
@@ -303,35 +314,22 @@ static inline void take_segment(struct diagnosis *d, const struct ready *r)
  */
 static size_t make_ready(struct diagnosis *d, const struct cap_packet *p, size_t n)
 {
-	const struct ready *before = NULL;
-	size_t i, tcp = 0, others = 0;
+	struct ready *r = &d->ready;
+	size_t i, tcp = decap_batch(p, n, r->s, r->what), others = 0;
 	uint8_t other[BATCH];
-	struct too_big big;
 
 	for (i = 0; i < n; i++) {
-		struct ready *r = &d->ready[i];
-
-		r->what = (uint8_t)decap(&p[i], &r->s, &big);
-		r->s.time_ns = steady(d, p[i].time_ns);
-		if (r->what != DECAP_TCP)
+		if (r->what[i] != DECAP_TCP || r->s[i].as_last)
 			continue;
-		tcp++;
-		r->as_last = before && flow_key_equal(&before->s.key, &r->s.key);
-		if (r->as_last) {
-			r->hash = before->hash;
-		} else {
-			r->hash = hash_of(d, &r->s.key);
-			__builtin_prefetch(bucket_of(d, r->hash));
-			other[others++] = (uint8_t)i;
-		}
-		before = r;
+		r->hash[i] = hash_of(d, &r->s[i].key);
+		__builtin_prefetch(bucket_of(d, r->hash[i]));
+		other[others++] = (uint8_t)i;
 	}
 	for (i = 0; i < others; i++) {
-		const struct ready *r = &d->ready[other[i]];
-		const struct flow *f = *bucket_of(d, r->hash);
+		const struct flow *f = *bucket_of(d, r->hash[other[i]]);
 
 		if (f)
-			flow_prefetch(f, r->s.from);
+			flow_prefetch(f, r->s[other[i]].from);
 	}
 	return tcp;
 }
@@ -352,20 +350,23 @@ static void take_too_big(struct diagnosis *d, const struct cap_packet *p)
 void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n)
 {
 	for (; n; p += BATCH) {
-		size_t i, some = n < BATCH ? n : BATCH, tcp = make_ready(d, p, some);
+		size_t i, some = n < BATCH ? n : BATCH, tcp = make_ready(d, p, some), keyed = 0;
 
 		d->totals.packets += some;
 		d->totals.kinds[DECAP_TCP] += tcp;
 		n -= some;
 		for (i = 0; i < some; i++) {
-			const struct ready *r = &d->ready[i];
+			struct segment *s = &d->ready.s[i];
+			unsigned what = d->ready.what[i];
 
-			if (r->what == DECAP_TCP) {
-				take_segment(d, r);
+			s->time_ns = steady(d, s->time_ns);
+			if (what == DECAP_TCP) {
+				keyed = s->as_last ? keyed : i;
+				take_segment(d, s, keyed);
 				continue;
 			}
-			d->totals.kinds[r->what]++;
-			if (r->what == DECAP_TOO_BIG)
+			d->totals.kinds[what]++;
+			if (what == DECAP_TOO_BIG)
 				take_too_big(d, &p[i]);
 		}
 	}

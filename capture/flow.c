@@ -202,7 +202,7 @@ static void place_streams(struct flow *f, const struct segment *s)
 		o->edge = o->una;
 	}
 	if (!f->client_known && f->dir[0].packets + f->dir[1].packets == 1)
-		f->client = s->key.port[0] < s->key.port[1] ? 1
+		f->client = f->key.port[0] < f->key.port[1] ? 1
 							    : 0; /* servers have the lower port */
 }
 

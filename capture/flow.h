@@ -231,7 +231,7 @@ struct flow {
 	uint32_t hash;
 	uint32_t number; /* from 1, in order of appearance */
 	uint64_t first_ns, last_ns;
-	uint64_t used_ns;   /* when it was last put in front of the list */
+	uint64_t used_ns;   /* when it was last put in front of the list; far off: never */
 	uint32_t backwards; /* packets whose time was before the one's before them */
 	uint16_t malformed; /* options */
 	uint8_t client;	    /* end that opened it; if that was not seen, the guess below */

@@ -6,6 +6,7 @@
 #include "capture/capfile.h"
 #include "lib/tcphdr.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What a frame was wrapped in, innermost first named. */
@@ -37,28 +38,37 @@ struct sighting {
 /* What a segment says; times are its capture's. */
 struct segment {
 	uint64_t time_ns;
-	struct flow_key key;
-	struct sighting at;
-	uint8_t from; /* end of the key that sent it: 0 or 1 */
-	uint8_t flags;
+	/* These twelve in this order, which makes three words of them: segment_words(). */
+	uint32_t ack, seq;
+	uint8_t flags, zero;
 	uint16_t window; /* as it stands in the header */
-	uint32_t seq, ack;
+	uint16_t check;	 /* TCP checksum as captured: tells frames apart, is not verified */
+	uint16_t ip_id;	 /* 0: IPv6, or none */
+	uint32_t tsecr, tsval;
+
 	uint32_t len;	/* payload bytes it had on the wire */
 	uint32_t frame; /* bytes of the whole frame on the wire */
-	uint16_t ip_id; /* 0: IPv6, or none */
-	uint8_t ttl;
-	uint8_t ce;	     /* the ECN field says "congestion experienced" */
-	uint16_t check;	     /* TCP checksum as captured: tells frames apart, is not verified */
+	struct sighting at;
 	const uint8_t *macs; /* destination and source, 12 bytes; NULL: no Ethernet header */
-
-	/* options */
-	uint16_t mss;  /* 0: none */
+	uint8_t from;	     /* end of the key that sent it: 0 or 1 */
+	uint8_t ttl;
+	uint8_t ce;    /* the ECN field says "congestion experienced" */
+	bool as_last;  /* decap_batch(): of the flow of the segment before it; has no key then */
+	uint16_t mss;  /* options, from here on. 0: none */
 	int8_t wscale; /* -1: none */
 	bool sack_ok, has_ts, options_cut, malformed;
-	uint32_t tsval, tsecr;
 	uint8_t sacks; /* blocks in sack; what is behind them is not set */
 	uint32_t sack[4][2];
+	struct flow_key key;
 };
+
+/* What differs from one segment to the next, in as few words as it takes. */
+static inline void segment_words(const struct segment *s, uint64_t words[3])
+{
+	static_assert(offsetof(struct segment, len) - offsetof(struct segment, ack) == 24,
+		      "no gaps between them");
+	memcpy(words, &s->ack, 24);
+}
 
 /* An ICMP "too big" for a TCP flow (RFC 1191, RFC 8201). */
 struct too_big {
@@ -91,6 +101,7 @@ struct inner_frame {
 };
 
 enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *big);
+size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint8_t *what);
 bool decap_inner(const struct cap_packet *p, struct inner_frame *inner);
 const char *wrap_name(unsigned wrap);
 

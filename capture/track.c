@@ -91,12 +91,11 @@ static uint32_t sent_find(struct track *t, uint64_t position)
 
 static uint32_t signature(const struct segment *s)
 {
-	uint64_t h = (uint64_t)s->seq << 32 | s->ack;
+	uint64_t word[3], h;
 
-	h ^= ((uint64_t)s->ip_id << 48 | (uint64_t)s->check << 32 | (uint64_t)s->window << 16 |
-	      s->flags) *
-	     0x9e3779b97f4a7c15ull;
-	h ^= ((uint64_t)s->tsval << 32 | s->tsecr) * 0xc2b2ae3d27d4eb4full;
+	segment_words(s, word);
+	h = word[0] ^ word[1] * 0x9e3779b97f4a7c15ull;
+	h ^= word[2] * 0xc2b2ae3d27d4eb4full;
 	h ^= s->len * 0x165667b19e3779f9ull;
 	h *= 0x9e3779b97f4a7c15ull;
 	return (uint32_t)(h >> 32) | 1;
