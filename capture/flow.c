@@ -216,7 +216,7 @@ static void begins(struct flow *f, const struct segment *s, uint64_t now)
 }
 
 /* Data, or a FIN. Returns false if there is no memory to look at them. */
-static inline bool take_data(struct flow *f, struct direction *d, const struct direction *o,
+static inline bool take_data(struct flow *f, struct direction *d, struct direction *o,
 			     const struct segment *s, unsigned from, uint64_t now)
 {
 	struct sent_kind k;
@@ -227,10 +227,10 @@ static inline bool take_data(struct flow *f, struct direction *d, const struct d
 		track_remember(d, s, now);
 	}
 	note_size(f, d, o, from, s->len);
-	limit_advance(f, from, now);
-	track_data(f, from, s, now, &k);
+	limit_advance(f, d, now);
+	track_data(f, d, o, s, now, &k);
 	if (s->len)
-		limit_data(f, from, s, &k, now);
+		limit_data(f, d, o, s, &k, now);
 	return true;
 }
 
@@ -274,7 +274,7 @@ void flow_segment(struct flow *f, const struct segment *s)
 	if ((s->len || flags & TCP_FIN) && !(flags & TCP_RST) && !take_data(f, d, o, s, from, now))
 		return;
 	if (flags & TCP_ACK)
-		track_ack(f, from, s, now);
+		track_ack(f, o, d, s, now);
 	f->last_ns = now;
 }
 

@@ -165,7 +165,8 @@ struct track {
 	uint8_t big_timeouts;  /* of one full-size segment, in a row */
 
 	/* as the sender sees it */
-	uint64_t view_ns; /* up to which time is accounted for */
+	uint64_t view_ns;  /* up to which time is accounted for */
+	uint64_t event_ns; /* up to which it can be: that of the last event */
 	uint64_t view_una, view_edge;
 	uint64_t data_ns, ack_ns;    /* last data sent, last ACK got */
 	uint64_t done_ns;	     /* last ACK that acknowledged data, not a FIN alone */

@@ -23,6 +23,12 @@ struct sent_kind {
 	uint32_t segments; /* it was on the wire; more than one if it is a super-segment */
 };
 
+/* Which end of the key a direction begins at. */
+static inline unsigned direction_end(const struct flow *f, const struct direction *d)
+{
+	return d != &f->dir[0];
+}
+
 static inline uint64_t unwrap32(uint64_t near, uint32_t seq)
 {
 	return near + (uint64_t)(int64_t)(int32_t)(seq - (uint32_t)near);
@@ -49,18 +55,26 @@ static inline uint32_t flow_segments(const struct flow *f, unsigned end, uint32_
 }
 
 struct track *track_new(void);
-void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
-		struct sent_kind *k);
-void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now);
+/*
+ * What most packets go through takes both directions, @d the one that data are sent in and @r the
+ * one back, so that neither is looked for again.
+ */
+void track_data(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
+		uint64_t now, struct sent_kind *k);
+void track_ack(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
+	       uint64_t now);
 bool track_duplicate(struct direction *d, const struct segment *s, uint64_t now, uint64_t rtt_ns);
 void track_remember(struct direction *d, const struct segment *s, uint64_t now);
 
 void limit_begin(struct flow *f, unsigned from, uint64_t now);
-void limit_advance(struct flow *f, unsigned from, uint64_t now);
-void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
-		uint64_t now);
-void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge, uint64_t now);
-void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t back_ns);
+void limit_advance(struct flow *f, struct direction *d, uint64_t now);
+void limit_data(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
+		const struct sent_kind *k, uint64_t now);
+void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t edge,
+		     uint64_t now);
+void limit_settle(struct direction *d);
+void limit_round_trip(struct direction *d, const struct direction *r, uint64_t forth_ns,
+		      uint64_t back_ns);
 void limit_end(struct flow *f, unsigned from);
 
 void interval_add(struct direction *d, uint64_t start, uint64_t end, unsigned cause);

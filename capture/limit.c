@@ -87,7 +87,7 @@ void limit_begin(struct flow *f, unsigned from, uint64_t now)
 
 	/* After a quiet time this one counts as idle, if data follow. */
 	now = last && last < now ? last : now;
-	t->view_ns = t->data_ns = t->ack_ns = t->last_sent_ns = now;
+	t->view_ns = t->event_ns = t->data_ns = t->ack_ns = t->last_sent_ns = now;
 	t->view_una = d->una;
 	t->view_edge = d->edge;
 	t->hold = HOLD_IDLE;
@@ -359,22 +359,21 @@ static uint64_t reassign(struct epoch *e, unsigned is, unsigned was, uint64_t ns
  * Whether a window is as good as closed. Nobody sends less than a full segment into so small a one
  * (RFC 9293 3.8.6.2.1), but for a probe.
  */
-static bool closed(const struct flow *f, unsigned from, uint64_t window)
+static inline bool closed(const struct direction *d, const struct direction *r, uint64_t window)
 {
-	return !window ||
-	       (window < direction_mss(f, from) && window * 2 < f->dir[!from].window_max);
+	return !window || (window < d->mss && window * 2 < r->window_max);
 }
 
 /* An ACK reaches the sender. */
-static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint64_t when)
+static inline void view_ack(struct direction *d, const struct direction *r, const struct acked *a,
+			    uint64_t when)
 {
-	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t window, room;
-	uint32_t mss = direction_mss(f, from);
+	uint32_t mss = d->mss;
 
-	account(d, when);
+	account(d, when > t->event_ns ? when : t->event_ns);
 	if (a->ack > t->view_una) {
 		uint64_t since = t->ack_ns > e->start_ns ? t->ack_ns : e->start_ns;
 
@@ -395,8 +394,8 @@ static void view_ack(struct flow *f, unsigned from, const struct acked *a, uint6
 	if (d->next <= t->view_una) {
 		if (t->hold != HOLD_IDLE && t->hold != HOLD_ZERO)
 			t->tail_hold = t->hold;
-		t->hold = closed(f, from, window) ? HOLD_ZERO : HOLD_IDLE;
-	} else if (closed(f, from, window)) {
+		t->hold = closed(d, r, window) ? HOLD_ZERO : HOLD_IDLE;
+	} else if (closed(d, r, window)) {
 		t->hold = HOLD_ZERO;
 	} else if (t->hold == HOLD_ZERO || (t->hold == HOLD_WINDOW && room > window / 2)) {
 		t->hold = room < mss ? HOLD_WINDOW : HOLD_FLIGHT;
@@ -415,7 +414,7 @@ static inline bool view_idle_ack(struct direction *d, const struct acked *a, uin
 	if (t->hold != HOLD_IDLE || a->ack > t->view_una || d->next > t->view_una ||
 	    edge < t->view_una + d->mss)
 		return false;
-	account(d, when);
+	account(d, when > t->event_ns ? when : t->event_ns);
 	if (edge > t->view_edge) {
 		t->view_edge = edge;
 		t->ack_ns = when; /* a window update is an answer, too */
@@ -424,9 +423,9 @@ static inline bool view_idle_ack(struct direction *d, const struct acked *a, uin
 }
 
 /* Lets the ACKs that have reached the sender by @now count. */
-static __attribute__((noinline)) void acks_arrive(struct flow *f, unsigned from, uint64_t now)
+static __attribute__((noinline)) void acks_arrive(struct flow *f, struct direction *d, uint64_t now)
 {
-	struct direction *d = flow_direction(f, from);
+	const struct direction *r = &f->dir[!direction_end(f, d)];
 	struct track *t = d->track;
 	uint64_t lag = d->rtt.min;
 
@@ -438,36 +437,43 @@ static __attribute__((noinline)) void acks_arrive(struct flow *f, unsigned from,
 		t->acks_head++;
 		t->acks_n--;
 		if (!view_idle_ack(d, a, a->time_ns + lag))
-			view_ack(f, from, a, a->time_ns + lag);
+			view_ack(d, r, a, a->time_ns + lag);
 	}
 	t->ack_waits_ns = t->acks_n ? t->acks[t->acks_head % ACKS_KEPT].time_ns : NEVER;
 }
 
-static inline void advance(struct flow *f, unsigned from, uint64_t now)
+static inline void advance(struct flow *f, struct direction *d, uint64_t now)
 {
-	struct direction *d = flow_direction(f, from);
-
 	if (d->track->ack_waits_ns + d->rtt.min <= now)
-		acks_arrive(f, from, now);
-	account(d, now);
+		acks_arrive(f, d, now);
 }
 
 /* Lets the ACKs that have reached the sender by @now count, and accounts for the time. */
-void limit_advance(struct flow *f, unsigned from, uint64_t now)
+void limit_advance(struct flow *f, struct direction *d, uint64_t now)
 {
-	advance(f, from, now);
+	advance(f, d, now);
+	account(d, now);
+	d->track->event_ns = now;
+}
+
+/* Accounts for the time up to the last event, before something changes that comes after it. */
+void limit_settle(struct direction *d)
+{
+	account(d, d->track->event_ns);
 }
 
 /* An ACK passes the capture on its way to the sender. */
-void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge, uint64_t now)
+void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t edge,
+		     uint64_t now)
 {
-	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct acked *at;
 	/* In a queue that is full, ACKs that are closer together than this become one. */
 	uint64_t close = d->rtt.min / (ACKS_KEPT / 2);
 
-	advance(f, from, now);
+	/* Time is not accounted for: an ACK that is on its way changes nothing yet. */
+	advance(f, d, now);
+	t->event_ns = now;
 	if (t->acks_n) {
 		at = &t->acks[(t->acks_head + t->acks_n - 1) % ACKS_KEPT];
 		if (now - at->time_ns < close || t->acks_n == ACKS_KEPT) {
@@ -482,7 +488,7 @@ void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge,
 	at->ack = ack;
 	at->edge = edge;
 	if (!d->rtt.min)
-		acks_arrive(f, from, now);
+		acks_arrive(f, d, now);
 }
 
 /*
@@ -499,9 +505,10 @@ static void note_jitter(struct track *t, uint64_t back_ns)
 }
 
 /* Takes round trips: to the receiver and to the sender; 0: none. */
-void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t back_ns)
+void limit_round_trip(struct direction *d, const struct direction *r, uint64_t forth_ns,
+		      uint64_t back_ns)
 {
-	struct track *t = f->dir[from].track;
+	struct track *t = d->track;
 	struct epoch *e;
 
 	if (!t)
@@ -511,7 +518,7 @@ void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t
 		e->rtt_sum += forth_ns;
 		e->rtt_n++;
 		e->rtt_min = forth_ns < e->rtt_min ? forth_ns : e->rtt_min;
-		if (!t->full && forth_ns > f->dir[!from].rtt.min + DELAYED_ACK_NS)
+		if (!t->full && forth_ns > r->rtt.min + DELAYED_ACK_NS)
 			e->late_acks++;
 	}
 	if (back_ns) {
@@ -680,21 +687,20 @@ static inline uint32_t larger(uint32_t a, uint32_t b)
 }
 
 /* Data leave the sender; limit_advance() has been called for @now. */
-void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
-		uint64_t now)
+void limit_data(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
+		const struct sent_kind *k, uint64_t now)
 {
-	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t flight, room, window;
-	uint32_t mss = direction_mss(f, from), full;
+	uint32_t mss = d->mss, full;
 
 	if (d->first_data_ns == now && d->fresh == k->fresh) {
 		epoch_begin(t, now);
 		t->data_ns = now;
 	}
 	if (t->hold == HOLD_IDLE)
-		end_of_idle(f, from, now);
+		end_of_idle(f, direction_end(f, d), now);
 	if (k->timeout) {
 		uint64_t left = t->tail_ns;
 
@@ -702,13 +708,13 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 		reassign(e, HOLD_TIMEOUT, HOLD_WINDOW, left);
 	}
 	if (now - e->start_ns >= EPOCH_MIN_NS && now - e->start_ns >= epoch_length(f))
-		epoch_close(f, from, now);
+		epoch_close(f, direction_end(f, d), now);
 	if (k->probe || k->reordered)
 		return;
 	if (k->again)
-		note_loss(f, from, k);
+		note_loss(f, direction_end(f, d), k);
 	if (now - t->data_ns >= REACTION_NS) /* the shortest pause there is */
-		note_burst(f, from, s, k, now);
+		note_burst(f, direction_end(f, d), s, k, now);
 	t->tail_ns = 0;
 	t->data_ns = now;
 	t->pushed = s->flags & TCP_PSH;
@@ -727,7 +733,7 @@ void limit_data(struct flow *f, unsigned from, const struct segment *s, const st
 	e->room = room < e->room ? (uint32_t)room : e->room;
 	e->window = !e->window || window < e->window ? (uint32_t)window : e->window;
 	t->hold = !d->have_ack || room >= mss ? HOLD_FLIGHT
-		  : closed(f, from, window)   ? HOLD_ZERO
+		  : closed(d, r, window)      ? HOLD_ZERO
 					      : HOLD_WINDOW;
 }
 
@@ -741,7 +747,7 @@ void limit_end(struct flow *f, unsigned from)
 
 	if (!d->first_data_ns)
 		return;
-	limit_advance(f, from, t->view_ns + d->rtt.min);
+	limit_advance(f, d, t->event_ns + d->rtt.min);
 	last = t->data_ns > t->done_ns ? t->data_ns : t->done_ns;
 	/* What follows the last ACK is nobody's time. */
 	if (t->hold == HOLD_IDLE) {

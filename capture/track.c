@@ -406,9 +406,8 @@ static __attribute__((noinline)) void old_data(struct flow *f, unsigned from,
 }
 
 /* What its windows must be scaled by at least, if data were sent as they were. */
-static void note_scale(struct flow *f, unsigned from, uint64_t end, uint32_t len)
+static inline void note_scale(struct direction *d, struct direction *r, uint64_t end, uint32_t len)
 {
-	struct direction *d = flow_direction(f, from), *r = flow_direction(f, !from);
 	uint64_t window;
 
 	if (r->scale_known || len <= 1 || !r->raw_window_max || end <= d->edge || end <= d->una)
@@ -438,21 +437,20 @@ static inline void note_segments(struct sent_kind *k, uint32_t len, uint32_t mss
  * Takes a data segment, or a FIN.
  * @k: what it is: fresh, again, or overtaken
  */
-void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t now,
-		struct sent_kind *k)
+void track_data(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
+		uint64_t now, struct sent_kind *k)
 {
-	struct direction *d = flow_direction(f, from);
 	struct track *t = d->track;
 	uint64_t start = unwrap32(d->next, s->seq + !!(s->flags & TCP_SYN));
 
 	*k = (struct sent_kind){.start = start, .end = start + s->len};
-	note_segments(k, s->len, direction_mss(f, from));
+	note_segments(k, s->len, d->mss);
 	if (start - d->next + POSITION_JUMP > 2 * POSITION_JUMP)
 		k->start = k->end = d->next; /* of another stream: counted as a packet, no more */
 	d->payload += s->len;
 	if (k->end <= d->next) {
 		if (s->len && k->end > k->start)
-			old_data(f, from, s, k, now);
+			old_data(f, direction_end(f, d), s, k, now);
 	} else {
 		if (k->start > d->next) {
 			add_hole(d, d->next, k->start, s, now);
@@ -461,7 +459,7 @@ void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t
 			struct sent_kind old = {
 				.start = k->start, .end = d->next, .segments = k->segments};
 
-			old_data(f, from, s, &old, now);
+			old_data(f, direction_end(f, d), s, &old, now);
 			k->again = old.again;
 			k->timeout = old.timeout;
 			k->start = d->next;
@@ -470,7 +468,7 @@ void track_data(struct flow *f, unsigned from, const struct segment *s, uint64_t
 		note_id(t, s, k->segments);
 		sent_push(t, k->end, (uint32_t)(k->end - k->start), s->flags & TCP_PSH, now);
 		d->next = k->end;
-		note_scale(f, from, k->end, s->len);
+		note_scale(d, r, k->end, s->len);
 	}
 	if (s->flags & TCP_FIN && k->end == d->next && !d->rst)
 		d->next = k->end + 1;
@@ -574,9 +572,9 @@ static inline void echo_sent(struct track *t, const struct segment *s, uint64_t 
 	t->last_tsval = s->tsval;
 }
 
-static inline void echo_got(struct flow *f, unsigned sender, const struct segment *s, uint64_t now)
+static inline void echo_got(struct direction *d, const struct direction *r, const struct segment *s,
+			    uint64_t now)
 {
-	struct direction *d = flow_direction(f, sender);
 	struct track *t = d->track;
 	int32_t past;
 
@@ -589,19 +587,18 @@ static inline void echo_got(struct flow *f, unsigned sender, const struct segmen
 	if (past > 0)
 		return;
 	rtt_add(&d->rtt, now - t->probe_ns);
-	limit_round_trip(f, sender, 0, now - t->probe_ns);
+	limit_round_trip(d, r, 0, now - t->probe_ns);
 }
 
 /* New data are acknowledged. */
-static void take_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t now)
+static inline void take_ack(struct direction *d, struct direction *r, uint64_t ack, uint64_t now)
 {
-	struct direction *r = flow_direction(f, from), *d = flow_direction(f, !from);
 	struct track *t = d->track;
 	uint64_t sample = acknowledge(d, ack, now);
 
 	if (sample) {
 		rtt_add(&r->rtt, sample);
-		limit_round_trip(f, !from, sample, 0);
+		limit_round_trip(d, r, sample, 0);
 	}
 	t->dupacks = 0;
 	t->big_timeouts = 0;
@@ -620,23 +617,24 @@ static inline void note_dupack(struct direction *d, const struct segment *s, boo
 }
 
 /*
- * Takes a segment as an ACK of what the other end sends.
- * @from: the end that acknowledges
+ * Takes a segment of one direction, @r, as an ACK of what is sent in the other, @d.
  */
-void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t now)
+void track_ack(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
+	       uint64_t now)
 {
-	struct direction *r = flow_direction(f, from), *d = flow_direction(f, !from);
 	struct track *t = d->track;
 	uint64_t una = d->una, ack = unwrap32(una, s->ack), edge;
 	bool news;
 	uint32_t window = scaled_window(r, s);
 
 	note_window(r, s, window);
-	echo_got(f, from, s, now);
+	echo_got(r, d, s, now);
 	if (ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < una || s->flags & TCP_RST)
 		return;
 	if (ack > d->next) {
 		d->unseen++; /* somebody else's packet, or one that the capture has missed */
+		if (t)
+			limit_settle(d);
 		d->next = ack;
 	}
 	edge = ack + window;
@@ -645,9 +643,9 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 		if (t->sent_n)
 			note_dupack(d, s, ack == una && edge == d->edge);
 		if (s->sacks)
-			read_sacks(f, !from, s, ack);
+			read_sacks(f, direction_end(f, d), s, ack);
 		if (ack > una)
-			take_ack(f, from, ack, now);
+			take_ack(d, r, ack, now);
 	}
 	if (ack > una)
 		d->una = ack;
@@ -658,6 +656,6 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 		echo_sent(t, s, now);
 		/* Before its first data a sender learns nothing from the same again. */
 		if (news || d->first_data_ns)
-			limit_queue_ack(f, !from, ack, edge, now);
+			limit_queue_ack(f, d, ack, edge, now);
 	}
 }
