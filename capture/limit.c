@@ -498,7 +498,8 @@ void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t
 static void note_jitter(struct track *t, uint64_t back_ns)
 {
 	uint64_t last = t->back_ns ? t->back_ns : back_ns;
-	uint64_t differ = back_ns > last ? back_ns - last : last - back_ns;
+	/* No branch: it could not be foreseen. */
+	uint64_t differ = (uint64_t)llabs((int64_t)(back_ns - last));
 
 	t->jitter_ns += differ / JITTER_PART - t->jitter_ns / JITTER_PART;
 	t->back_ns = back_ns;

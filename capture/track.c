@@ -557,17 +557,29 @@ static inline void note_window(struct direction *d, const struct segment *s, uin
 	d->zero_windows += !s->window;
 }
 
+/* Puts a value there if @so, and what is there if not: without a branch. */
+static inline void choose64(uint64_t *to, uint64_t value, bool so)
+{
+	*to ^= (*to ^ value) & -(uint64_t)so;
+}
+
+static inline void choose32(uint32_t *to, uint32_t value, bool so)
+{
+	*to ^= (*to ^ value) & -(uint32_t)so;
+}
+
 /* Round trip between capture and sender: a time stamp that goes to it, and comes back with data. */
 static inline void echo_sent(struct track *t, const struct segment *s, uint64_t now)
 {
-	/* Only the first packet with a time stamp tells when it was new. */
-	if (!s->has_ts || (t->any_tsval && s->tsval == t->last_tsval))
+	bool probe;
+
+	if (!s->has_ts)
 		return;
-	if (t->any_tsval && !t->probing) {
-		t->probing = true;
-		t->probe_tsval = s->tsval;
-		t->probe_ns = now;
-	}
+	/* Only the first packet with a time stamp tells when it was new. No branches, as below. */
+	probe = t->any_tsval & !t->probing & (s->tsval != t->last_tsval);
+	choose64(&t->probe_ns, now, probe);
+	choose32(&t->probe_tsval, s->tsval, probe);
+	t->probing |= probe;
 	t->any_tsval = true;
 	t->last_tsval = s->tsval;
 }
@@ -578,10 +590,10 @@ static inline void echo_got(struct direction *d, const struct direction *r, cons
 	struct track *t = d->track;
 	int32_t past;
 
-	if (!t || !s->has_ts || !t->probing)
+	if (!t || !s->has_ts)
 		return;
 	past = (int32_t)(s->tsecr - t->probe_tsval);
-	if (past < 0)
+	if (!(t->probing & (past >= 0)))
 		return;
 	t->probing = false;
 	if (past > 0)
@@ -612,6 +624,7 @@ static inline void note_dupack(struct direction *d, const struct segment *s, boo
 {
 	bool again = same & !s->len & !(s->flags & (TCP_SYN | TCP_FIN));
 
+	again &= !!d->track->sent_n;
 	d->track->dupacks += again;
 	d->dupacks += again;
 }
@@ -638,10 +651,9 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 		d->next = ack;
 	}
 	edge = ack + window;
-	news = ack > una || edge > d->edge;
+	news = (ack > una) | (edge > d->edge);
 	if (t) {
-		if (t->sent_n)
-			note_dupack(d, s, ack == una && edge == d->edge);
+		note_dupack(d, s, (ack == una) & (edge == d->edge));
 		if (s->sacks)
 			read_sacks(f, direction_end(f, d), s, ack);
 		if (ack > una)
@@ -655,7 +667,7 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 	if (t) {
 		echo_sent(t, s, now);
 		/* Before its first data a sender learns nothing from the same again. */
-		if (news || d->first_data_ns)
+		if (d->first_data_ns || news)
 			limit_queue_ack(f, d, ack, edge, now);
 	}
 }
