@@ -268,14 +268,41 @@ static void read_option(struct segment *s, const struct tcpopt *o)
 	}
 }
 
+/* Words of a segment: parts in the order in which they lie in memory. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define FIRST(part, bits)  (part)
+#define SECOND(part, bits) ((part) << (bits))
+#else
+#define FIRST(part, bits)  ((part) << (bits))
+#define SECOND(part, bits) (part)
+#endif
+
+static inline __attribute__((always_inline)) void put_pair(void *to, uint64_t first,
+							   uint64_t second)
+{
+	uint64_t word = FIRST(first, 32) | SECOND(second, 32);
+
+	memcpy(to, &word, sizeof(word));
+}
+
+static inline __attribute__((always_inline)) void put_four(void *to, uint32_t a, uint32_t b,
+							   uint32_t c, uint32_t d)
+{
+	put_pair(to, FIRST(a, 16) | SECOND(b, 16), FIRST(c, 16) | SECOND(d, 16));
+}
+
 static inline __attribute__((always_inline)) void no_options(struct segment *s, bool but_ts)
 {
-	s->mss = 0;
-	s->wscale = -1;
-	s->sack_ok = false;
-	s->has_ts = but_ts;
-	s->options_cut = s->malformed = false;
-	s->sacks = 0;
+	static const struct {
+		uint16_t mss;
+		int8_t wscale;
+		bool sack_ok, has_ts, options_cut, malformed;
+		uint8_t sacks;
+	} none = {.wscale = -1}, ts = {.wscale = -1, .has_ts = true};
+
+	static_assert(sizeof(none) == offsetof(struct segment, at) - offsetof(struct segment, mss),
+		      "the same fields as a segment has");
+	memcpy(&s->mss, but_ts ? &ts : &none, sizeof(none));
 }
 
 /* Not inlined: what it needs of the stack, most packets do not. */
@@ -303,8 +330,7 @@ static inline void read_options(struct segment *s, const uint8_t *tcp, size_t ca
 	/* By far the most frequent: two NOPs and timestamps (RFC 7323 appendix A). */
 	if (tcp[12] >> 4 == 8 && captured >= 32 && load_be32(tcp + 20) == 0x0101080a) {
 		no_options(s, true);
-		s->tsval = load_be32(tcp + 24);
-		s->tsecr = load_be32(tcp + 28);
+		put_pair(&s->tsecr, load_be32(tcp + 28), load_be32(tcp + 24));
 		return;
 	}
 	walk_options(s, tcp, captured);
@@ -315,23 +341,21 @@ static inline void read_options(struct segment *s, const uint8_t *tcp, size_t ca
  * @tcp: its first byte
  * @len: of header and payload, on the wire
  * @captured: bytes at @tcp
+ * @frame: bytes of the whole frame on the wire
  */
 static inline __attribute__((always_inline)) enum decap read_segment(struct segment *restrict s,
 								     unsigned version,
 								     const uint8_t *restrict ip,
 								     const uint8_t *restrict tcp,
-								     size_t len, size_t captured)
+								     size_t len, size_t captured,
+								     uint32_t frame)
 {
 	size_t header = (size_t)(tcp[12] >> 4) * 4;
 
-	s->seq = load_be32(tcp + 4);
-	s->ack = load_be32(tcp + 8);
-	s->flags = tcp[13];
-	s->zero = 0;
-	s->window = load_be16(tcp + 14);
-	s->check = load_be16(tcp + 16);
-	s->len = (uint32_t)(len - header);
-	s->ip_id = version == 4 ? load_be16(ip + 4) : 0;
+	put_pair(&s->ack, load_be32(tcp + 8), load_be32(tcp + 4));
+	put_four(&s->flags, tcp[13], load_be16(tcp + 14), load_be16(tcp + 16),
+		 version == 4 ? load_be16(ip + 4) : 0);
+	put_pair(&s->len, (uint32_t)(len - header), frame);
 	s->ttl = ip[version == 4 ? 8 : 7];
 	s->ce = ((version == 4 ? ip[1] : ip[1] >> 4) & 3) == 3;
 	read_options(s, tcp, captured);
@@ -417,7 +441,7 @@ static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p
 		s->macs = part.macs;
 		s->from = make_key(&s->key, k.ip_version, part.data + k.l3, part.data + k.l4);
 		return read_segment(s, k.ip_version, part.data + k.l3, part.data + k.l4,
-				    k.l3_end - k.l4, part.captured - k.l4);
+				    k.l3_end - k.l4, part.captured - k.l4, p->length);
 	}
 	if (err == PACKET_L3_INVALID)
 		return DECAP_INVALID;
@@ -435,10 +459,11 @@ static inline __attribute__((always_inline)) enum decap read_plain(const struct 
 								   unsigned version, unsigned l4,
 								   uint32_t end)
 {
-	s->at = (struct sighting){.interface = p->interface, .way = p->way};
+	put_pair(&s->at.interface, p->interface, 0);
+	put_pair(&s->at.tag, 0, FIRST(FIRST(0u, 8) | SECOND((uint32_t)p->way, 8), 16));
 	s->macs = p->data;
 	return read_segment(s, version, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
-			    p->captured - l4);
+			    p->captured - l4, p->length);
 }
 
 /* A copy of its own, so that IPv4's has none of its branches and calls. */
@@ -463,7 +488,6 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 	unsigned l4;
 
 	s->time_ns = p->time_ns;
-	s->frame = p->length;
 	s->as_last = false;
 	l4 = p->link == LINK_ETHERNET ? packet_plain_tcp(p->data, p->captured, p->length, &end) : 0;
 	if (l4 == ETH_HDR_LEN + 20) {
@@ -516,7 +540,6 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 			bool back = (e.addr == last.addr_back) & (e.port == last.port_back);
 
 			s->time_ns = p->time_ns;
-			s->frame = p->length;
 			what[i] = DECAP_TCP;
 			read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
 			if (plain & (same | back)) {

@@ -359,7 +359,10 @@ void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n
 			struct segment *s = &d->ready.s[i];
 			unsigned what = d->ready.what[i];
 
-			s->time_ns = steady(d, s->time_ns);
+			uint64_t now = steady(d, s->time_ns);
+
+			if (now != s->time_ns)
+				s->time_ns = now;
 			if (what == DECAP_TCP) {
 				keyed = s->as_last ? keyed : i;
 				take_segment(d, s, keyed);

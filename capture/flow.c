@@ -259,7 +259,8 @@ void flow_segment(struct flow *f, const struct segment *s)
 	d->packets++;
 	d->bytes += s->frame;
 	d->pushed += !!(flags & TCP_PSH);
-	d->ce += s->ce;
+	if (s->ce)
+		d->ce++;
 	if (s->has_ts && !d->has_ts && !d->syn) {
 		d->has_ts = true;
 		settle_mss(f, from);

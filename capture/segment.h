@@ -35,40 +35,41 @@ struct sighting {
 	uint16_t vid;	    /* VLAN */
 };
 
-/* What a segment says; times are its capture's. */
+/*
+ * What a segment says; times are its capture's.
+ *
+ *	flags	of TCP's first 8
+ *	window	as it stands in the header
+ *	check	TCP checksum as captured: tells frames apart, is not verified
+ *	ip_id	0: IPv6, or none
+ *	len	payload bytes it had on the wire
+ *	frame	bytes of the whole frame on the wire
+ *	mss	0: none
+ *	wscale	-1: none
+ *	sacks	blocks in sack; what is behind them is not set
+ */
 struct segment {
 	uint64_t time_ns;
-	/* These twelve in this order, which makes three words of them: segment_words(). */
-	uint32_t ack, seq;
-	uint8_t flags, zero;
-	uint16_t window; /* as it stands in the header */
-	uint16_t check;	 /* TCP checksum as captured: tells frames apart, is not verified */
-	uint16_t ip_id;	 /* 0: IPv6, or none */
-	uint32_t tsecr, tsval;
 
-	uint32_t len;	/* payload bytes it had on the wire */
-	uint32_t frame; /* bytes of the whole frame on the wire */
+	/* Each line is one word, and written and compared as one: a processor writes one a cycle. */
+	uint32_t ack, seq;
+	uint16_t flags, window, check, ip_id;
+	uint32_t tsecr, tsval;
+	uint32_t len, frame;
+	uint16_t mss;
+	int8_t wscale;
+	bool sack_ok, has_ts, options_cut, malformed;
+	uint8_t sacks;
+
 	struct sighting at;
 	const uint8_t *macs; /* destination and source, 12 bytes; NULL: no Ethernet header */
 	uint8_t from;	     /* end of the key that sent it: 0 or 1 */
 	uint8_t ttl;
-	uint8_t ce;    /* the ECN field says "congestion experienced" */
-	bool as_last;  /* decap_batch(): of the flow of the segment before it; has no key then */
-	uint16_t mss;  /* options, from here on. 0: none */
-	int8_t wscale; /* -1: none */
-	bool sack_ok, has_ts, options_cut, malformed;
-	uint8_t sacks; /* blocks in sack; what is behind them is not set */
+	uint8_t ce;   /* the ECN field says "congestion experienced" */
+	bool as_last; /* decap_batch(): of the flow of the segment before it; has no key then */
 	uint32_t sack[4][2];
 	struct flow_key key;
 };
-
-/* What differs from one segment to the next, in as few words as it takes. */
-static inline void segment_words(const struct segment *s, uint64_t words[3])
-{
-	static_assert(offsetof(struct segment, len) - offsetof(struct segment, ack) == 24,
-		      "no gaps between them");
-	memcpy(words, &s->ack, 24);
-}
 
 /* An ICMP "too big" for a TCP flow (RFC 1191, RFC 8201). */
 struct too_big {

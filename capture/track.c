@@ -91,11 +91,13 @@ static uint32_t sent_find(struct track *t, uint64_t position)
 
 static uint32_t signature(const struct segment *s)
 {
-	uint64_t word[3], h;
+	uint64_t h, numbers, header, times;
 
-	segment_words(s, word);
-	h = word[0] ^ word[1] * 0x9e3779b97f4a7c15ull;
-	h ^= word[2] * 0xc2b2ae3d27d4eb4full;
+	memcpy(&numbers, &s->ack, sizeof(numbers));
+	memcpy(&header, &s->flags, sizeof(header));
+	memcpy(&times, &s->tsecr, sizeof(times));
+	h = numbers ^ header * 0x9e3779b97f4a7c15ull;
+	h ^= times * 0xc2b2ae3d27d4eb4full;
 	h ^= s->len * 0x165667b19e3779f9ull;
 	h *= 0x9e3779b97f4a7c15ull;
 	return (uint32_t)(h >> 32) | 1;
@@ -551,21 +553,15 @@ static inline void note_window(struct direction *d, const struct segment *s, uin
 {
 	if (s->flags & (TCP_SYN | TCP_RST))
 		return;
-	d->window_min = window < d->window_min || !d->window_max ? window : d->window_min;
-	d->window_max = window > d->window_max ? window : d->window_max;
-	d->raw_window_max = s->window > d->raw_window_max ? s->window : d->raw_window_max;
-	d->zero_windows += !s->window;
-}
-
-/* Puts a value there if @so, and what is there if not: without a branch. */
-static inline void choose64(uint64_t *to, uint64_t value, bool so)
-{
-	*to ^= (*to ^ value) & -(uint64_t)so;
-}
-
-static inline void choose32(uint32_t *to, uint32_t value, bool so)
-{
-	*to ^= (*to ^ value) & -(uint32_t)so;
+	if (window < d->window_min || window > d->window_max) {
+		d->window_min =
+			window < d->window_min || !d->window_max ? window : d->window_min;
+		d->window_max = window > d->window_max ? window : d->window_max;
+	}
+	if (s->window > d->raw_window_max)
+		d->raw_window_max = s->window;
+	if (!s->window)
+		d->zero_windows++;
 }
 
 /* Round trip between capture and sender: a time stamp that goes to it, and comes back with data. */
@@ -575,12 +571,18 @@ static inline void echo_sent(struct track *t, const struct segment *s, uint64_t 
 
 	if (!s->has_ts)
 		return;
-	/* Only the first packet with a time stamp tells when it was new. No branches, as below. */
+	/*
+	 * Only the first packet with a time stamp tells when it was new. One branch, which is
+	 * seldom taken: each by itself could not be foreseen.
+	 */
 	probe = t->any_tsval & !t->probing & (s->tsval != t->last_tsval);
-	choose64(&t->probe_ns, now, probe);
-	choose32(&t->probe_tsval, s->tsval, probe);
-	t->probing |= probe;
-	t->any_tsval = true;
+	if (probe) {
+		t->probing = true;
+		t->probe_tsval = s->tsval;
+		t->probe_ns = now;
+	}
+	if (!t->any_tsval)
+		t->any_tsval = true;
 	t->last_tsval = s->tsval;
 }
 
@@ -612,21 +614,25 @@ static inline void take_ack(struct direction *d, struct direction *r, uint64_t a
 		rtt_add(&r->rtt, sample);
 		limit_round_trip(d, r, sample, 0);
 	}
-	t->dupacks = 0;
-	t->big_timeouts = 0;
-	if (ack >= t->recover)
+	/* Written only where it changes: most ACKs find all of it as it is to be. */
+	if (t->dupacks)
+		t->dupacks = 0;
+	if (t->big_timeouts)
+		t->big_timeouts = 0;
+	if ((t->in_fast | t->in_timeout) && ack >= t->recover)
 		t->in_fast = t->in_timeout = false;
 	d->last_ack_ns = now;
 }
 
-/* RFC 5681 section 2. No branches, which could not be foreseen. */
+/* RFC 5681 section 2. */
 static inline void note_dupack(struct direction *d, const struct segment *s, bool same)
 {
 	bool again = same & !s->len & !(s->flags & (TCP_SYN | TCP_FIN));
 
-	again &= !!d->track->sent_n;
-	d->track->dupacks += again;
-	d->dupacks += again;
+	if (again && d->track->sent_n) {
+		d->track->dupacks++;
+		d->dupacks++;
+	}
 }
 
 /*
@@ -663,7 +669,8 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 		d->una = ack;
 	if (edge > d->edge)
 		d->edge = edge;
-	d->have_ack = true;
+	if (!d->have_ack)
+		d->have_ack = true;
 	if (t) {
 		echo_sent(t, s, now);
 		/* Before its first data a sender learns nothing from the same again. */
