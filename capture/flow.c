@@ -75,12 +75,15 @@ static bool same_place(const struct sighting *a, const struct sighting *b)
  */
 static inline bool in_place(struct direction *d, const struct direction *o, const struct segment *s)
 {
+	/* What most are. */
+	if (d->seen && !memcmp(&d->at, &s->at, sizeof(d->at)))
+		return true;
 	if (!d->seen) {
 		d->seen = true;
 		d->at = s->at;
 		return true;
 	}
-	if (!memcmp(&d->at, &s->at, offsetof(struct sighting, vid)) || same_place(&d->at, &s->at))
+	if (same_place(&d->at, &s->at))
 		return true;
 	if (d->packets == 1 && o->seen && same_spot(&o->at, &s->at) && !same_spot(&d->at, &o->at))
 		d->at = s->at;

@@ -110,8 +110,7 @@ struct sent {
 	uint64_t end;
 	uint64_t time_ns; /* of its last transmission */
 	uint32_t len;
-	uint8_t times;
-	uint8_t pushed, sacked, counted;
+	uint32_t times;
 };
 
 /* An ACK that the sender has not got yet. */

@@ -59,7 +59,7 @@ static bool grow_sent(struct track *t)
 	return true;
 }
 
-static void sent_push(struct track *t, uint64_t end, uint32_t len, bool pushed, uint64_t now)
+static inline void sent_push(struct track *t, uint64_t end, uint32_t len, uint64_t now)
 {
 	if (t->sent_n == t->sent_room && !grow_sent(t)) {
 		if (!t->sent_n)
@@ -68,7 +68,7 @@ static void sent_push(struct track *t, uint64_t end, uint32_t len, bool pushed, 
 		t->sent_n--;
 	}
 	*sent_at(t, t->sent_n++) =
-		(struct sent){.end = end, .time_ns = now, .len = len, .times = 1, .pushed = pushed};
+		(struct sent){.end = end, .time_ns = now, .len = len, .times = 1};
 }
 
 /* Index of the first segment in flight that ends behind @position; sent_n if none. */
@@ -403,7 +403,7 @@ static __attribute__((noinline)) void old_data(struct flow *f, unsigned from,
 		struct sent *at = sent_at(t, i);
 
 		at->time_ns = now;
-		at->times += at->times < UINT8_MAX;
+		at->times++;
 	}
 }
 
@@ -468,7 +468,7 @@ void track_data(struct flow *f, struct direction *d, struct direction *r, const 
 		}
 		k->fresh += (uint32_t)(k->end - k->start);
 		note_id(t, s, k->segments);
-		sent_push(t, k->end, (uint32_t)(k->end - k->start), s->flags & TCP_PSH, now);
+		sent_push(t, k->end, (uint32_t)(k->end - k->start), now);
 		d->next = k->end;
 		note_scale(d, r, k->end, s->len);
 	}
@@ -489,18 +489,17 @@ void track_data(struct flow *f, struct direction *d, struct direction *r, const 
 static uint64_t acknowledge(struct direction *d, uint64_t ack, uint64_t now)
 {
 	struct track *t = d->track;
-	uint64_t sample = 0;
-	bool clean = !t->in_fast && !t->in_timeout && !t->dupacks;
+	const struct sent *ring = t->sent, *at;
+	uint32_t head = t->sent_head, n = t->sent_n, mask = t->sent_room - 1;
+	uint64_t sample = 0, sack_high = t->sack_high;
+	bool clean = !(t->in_fast | t->in_timeout) & !t->dupacks;
 
-	while (t->sent_n && sent_at(t, 0)->end <= ack) {
-		const struct sent *at = sent_at(t, 0);
-
-		if (at->times > 1 || at->end <= t->sack_high)
-			clean = false;
+	for (; n && (at = &ring[head & mask])->end <= ack; head++, n--) {
+		clean &= (at->times <= 1) & (at->end > sack_high);
 		sample = now - at->time_ns;
-		t->sent_head++;
-		t->sent_n--;
 	}
+	t->sent_head = head;
+	t->sent_n = n;
 	return clean ? sample : 0;
 }
 
