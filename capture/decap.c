@@ -343,12 +343,9 @@ static inline void read_options(struct segment *s, const uint8_t *tcp, size_t ca
  * @captured: bytes at @tcp
  * @frame: bytes of the whole frame on the wire
  */
-static inline __attribute__((always_inline)) enum decap read_segment(struct segment *restrict s,
-								     unsigned version,
-								     const uint8_t *restrict ip,
-								     const uint8_t *restrict tcp,
-								     size_t len, size_t captured,
-								     uint32_t frame)
+static inline __attribute__((always_inline)) enum decap read_segment(
+	struct segment *restrict s, unsigned version, const uint8_t *restrict ip,
+	const uint8_t *restrict tcp, size_t len, size_t captured, uint32_t frame)
 {
 	size_t header = (size_t)(tcp[12] >> 4) * 4;
 
@@ -501,7 +498,6 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 struct ends {
 	uint64_t addr, addr_back; /* the latter: in those of the other direction */
 	uint32_t port, port_back;
-	uint8_t from;
 };
 
 static inline struct ends read_ends(const uint8_t *frame)
@@ -527,14 +523,15 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 	const struct flow_key *key = NULL; /* of the last segment */
 	struct ends last = {0};		   /* …if that was plain */
 	bool plain = false;
+	uint8_t from = 0; /* end that sent that packet */
 	size_t i, tcp = 0;
 
 	for (i = 0; i < n; i++, p++, s++) {
 		struct too_big big;
 		uint32_t end;
 
-		if (p->link == LINK_ETHERNET && packet_plain_tcp(p->data, p->captured, p->length,
-								 &end) == ETH_HDR_LEN + 20) {
+		if (p->link == LINK_ETHERNET &&
+		    packet_plain_tcp(p->data, p->captured, p->length, &end) == ETH_HDR_LEN + 20) {
 			struct ends e = read_ends(p->data);
 			bool same = (e.addr == last.addr) & (e.port == last.port);
 			bool back = (e.addr == last.addr_back) & (e.port == last.port_back);
@@ -543,7 +540,7 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 			what[i] = DECAP_TCP;
 			read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
 			if (plain & (same | back)) {
-				s->from = last.from ^ !same;
+				s->from = from ^ !same;
 				s->as_last = true;
 				tcp++;
 				continue;
@@ -551,7 +548,7 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 			s->from = make_key_v4(&s->key, p->data + ETH_HDR_LEN,
 					      p->data + ETH_HDR_LEN + 20);
 			last = e;
-			last.from = s->from;
+			from = s->from;
 			plain = true;
 		} else {
 			what[i] = (uint8_t)decap(p, s, &big);

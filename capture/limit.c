@@ -463,8 +463,7 @@ void limit_settle(struct direction *d)
 }
 
 /* An ACK passes the capture on its way to the sender. */
-void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t edge,
-		     uint64_t now)
+void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t edge, uint64_t now)
 {
 	struct track *t = d->track;
 	struct acked *at;

@@ -51,7 +51,8 @@ struct sighting {
 struct segment {
 	uint64_t time_ns;
 
-	/* Each line is one word, and written and compared as one: a processor writes one a cycle. */
+	/* Each line is one word, and written and compared as one: a processor writes one a cycle.
+	 */
 	uint32_t ack, seq;
 	uint16_t flags, window, check, ip_id;
 	uint32_t tsecr, tsval;

@@ -67,8 +67,8 @@ static inline void sent_push(struct track *t, uint64_t end, uint32_t len, uint64
 		t->sent_head++; /* the oldest is forgotten: no round trip of it */
 		t->sent_n--;
 	}
-	*sent_at(t, t->sent_n++) =
-		(struct sent){.end = end, .time_ns = now, .len = len, .times = 1};
+	*sent_at(t,
+		 t->sent_n++) = (struct sent){.end = end, .time_ns = now, .len = len, .times = 1};
 }
 
 /* Index of the first segment in flight that ends behind @position; sent_n if none. */
@@ -553,8 +553,7 @@ static inline void note_window(struct direction *d, const struct segment *s, uin
 	if (s->flags & (TCP_SYN | TCP_RST))
 		return;
 	if (window < d->window_min || window > d->window_max) {
-		d->window_min =
-			window < d->window_min || !d->window_max ? window : d->window_min;
+		d->window_min = window < d->window_min || !d->window_max ? window : d->window_min;
 		d->window_max = window > d->window_max ? window : d->window_max;
 	}
 	if (s->window > d->raw_window_max)
