@@ -55,7 +55,8 @@ endif
 ifeq ($(VARIANT)$(findstring clang,$(CC)),release)
 LTO        := -flto=auto
 NO_LTO     := -fno-lto
-$(O)/capture/%.o: CFLAGS_FILE := -flto -ffat-lto-objects
+# Two words written side by side are not made one vector: who reads one of them soon would wait.
+$(O)/capture/%.o: CFLAGS_FILE := -flto -ffat-lto-objects -fno-tree-slp-vectorize
 endif
 
 # pkg-config runs only when something is compiled, so that `make help` and `make deps` need nothing.

@@ -122,6 +122,7 @@ static void handshake(struct flow *f, const struct segment *s, uint64_t now)
 		f->client = answer ? !s->from : s->from;
 		f->client_known = true;
 	}
+	d->said = o->said = false;
 	if (d->syn)
 		return; /* again: Karn's rule for the round trip, and the options are the same */
 	d->syn = true;

@@ -215,6 +215,9 @@ struct direction {
 	uint8_t shift;	     /* what they are taken to be scaled by */
 	bool seen, syn, syn_data, sack_ok, has_ts, fin, rst, have_ack, scale_known;
 	bool black_hole, too_big;
+	bool said;	      /* the two that follow are set */
+	uint16_t said_window; /* of its last segment, as it stood there… */
+	uint32_t said_ack;    /* …and what that acknowledged */
 	struct interval *intervals;
 	uint16_t n_intervals, room_intervals;
 	uint32_t merged; /* intervals, for want of room */

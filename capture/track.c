@@ -634,6 +634,26 @@ static inline void note_dupack(struct direction *d, const struct segment *s, boo
 }
 
 /*
+ * Whether a segment says nothing as an ACK: data, behind others with the same ACK and window, of
+ * an end that gets none itself. All that track_ack() would do then is look at the time stamps.
+ */
+static inline bool says_nothing(const struct direction *d, const struct direction *r,
+				const struct segment *s)
+{
+	return r->said && s->len && s->ack == r->said_ack && s->window == r->said_window &&
+	       !s->sacks && !(s->flags & (TCP_SYN | TCP_RST)) && !d->first_data_ns;
+}
+
+/* Round trips by time stamps, as a segment of @r tells of both ends. */
+static inline void echoes(struct direction *d, struct direction *r, const struct segment *s,
+			  uint64_t now)
+{
+	echo_got(r, d, s, now);
+	if (d->track)
+		echo_sent(d->track, s, now);
+}
+
+/*
  * Takes a segment of one direction, @r, as an ACK of what is sent in the other, @d.
  */
 void track_ack(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
@@ -642,8 +662,14 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 	struct track *t = d->track;
 	uint64_t una = d->una, ack = unwrap32(una, s->ack), edge;
 	bool news;
-	uint32_t window = scaled_window(r, s);
+	uint32_t window;
 
+	if (says_nothing(d, r, s)) {
+		echoes(d, r, s, now);
+		return;
+	}
+	r->said = false;
+	window = scaled_window(r, s);
 	note_window(r, s, window);
 	echo_got(r, d, s, now);
 	if (ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < una || s->flags & TCP_RST)
@@ -667,8 +693,10 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 		d->una = ack;
 	if (edge > d->edge)
 		d->edge = edge;
-	if (!d->have_ack)
-		d->have_ack = true;
+	d->have_ack = true;
+	r->said = s->window;
+	r->said_ack = s->ack;
+	r->said_window = s->window;
 	if (t) {
 		echo_sent(t, s, now);
 		/* Before its first data a sender learns nothing from the same again. */
