@@ -49,6 +49,23 @@ static void check_tagged(const struct cap_packet *p, const struct segment *s)
 	free(copy);
 }
 
+/* Twice in a batch it is the same both times, and the second time of the flow of the first. */
+static void check_together(const struct cap_packet *p, const struct segment *s)
+{
+	struct cap_packet two[2] = {*p, *p};
+	struct segment many[2];
+	uint8_t what[2];
+
+	must(decap_batch(two, 2, many, what) == 2);
+	must(!many[0].as_last && many[1].as_last);
+	must(flow_key_equal(&many[0].key, &s->key));
+	for (int i = 0; i < 2; i++) {
+		must(what[i] == DECAP_TCP && many[i].from == s->from && many[i].macs == s->macs);
+		must(!memcmp(&many[i].ack, &s->ack,
+			     offsetof(struct segment, at) - offsetof(struct segment, ack)));
+	}
+}
+
 /* Two bytes choose the link layer and how much longer the packet was; the rest is the packet. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -72,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (decap(&p, &s, &big) == DECAP_TCP) {
 		check_segment(&p, &s);
 		check_tagged(&p, &s);
+		check_together(&p, &s);
 	}
 	if (decap_inner(&p, &inner)) {
 		must(inner.data >= exact && inner.captured <= inner.length);

@@ -58,6 +58,93 @@ static void assert_it_is_the_segment(uint32_t len)
 	assert_int_equal(s.at.interface, 3);
 }
 
+/* What decap() has found and what decap_batch() has, but for the key where it is the last one's. */
+static void assert_same_segment(const struct segment *one, const struct segment *of_many)
+{
+	assert_int_equal(one->time_ns, of_many->time_ns);
+	assert_memory_equal(&one->ack, &of_many->ack,
+			    offsetof(struct segment, at) - offsetof(struct segment, ack));
+	assert_memory_equal(&one->at, &of_many->at, sizeof(one->at));
+	assert_ptr_equal(one->macs, of_many->macs);
+	assert_int_equal(one->from, of_many->from);
+	assert_int_equal(one->ttl, of_many->ttl);
+	assert_int_equal(one->ce, of_many->ce);
+}
+
+static void turn_round(uint8_t *frame)
+{
+	uint8_t was[12];
+
+	memcpy(was, frame + 26, sizeof(was));
+	memcpy(frame + 26, was + 4, 4);
+	memcpy(frame + 30, was, 4);
+	memcpy(frame + 34, was + 10, 2);
+	memcpy(frame + 36, was + 8, 2);
+}
+
+static void packets_taken_together_are_what_each_of_them_is(void **state)
+{
+	enum {
+		NOBODY,
+		NOBODY_AGAIN,
+		THERE,
+		BACK,
+		BACK_AGAIN,
+		OTHER,
+		CUT,
+		THERE_TOO,
+		RAW,
+		PLAIN,
+		N
+	};
+	static const bool as_last[N] = {[NOBODY_AGAIN] = true,
+					[BACK] = true,
+					[BACK_AGAIN] = true,
+					[RAW] = true,
+					[PLAIN] = true};
+	static const uint8_t options[] = {1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8};
+	uint8_t frames[N][256], what[N];
+	struct cap_packet p[N];
+	struct segment many[N];
+	const struct flow_key *key = NULL;
+	unsigned i;
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK | PKT_PSH, options, sizeof(options), 100);
+	for (i = 0; i < N; i++) {
+		memcpy(frames[i], k.data, k.len);
+		p[i] = (struct cap_packet){.time_ns = i,
+					   .data = frames[i],
+					   .captured = k.len,
+					   .length = k.len,
+					   .interface = i,
+					   .way = CAP_WAY_OUT,
+					   .link = LINK_ETHERNET};
+	}
+	memset(frames[NOBODY] + 26, 0, 12);
+	memset(frames[NOBODY_AGAIN] + 26, 0, 12);
+	turn_round(frames[BACK]);
+	turn_round(frames[BACK_AGAIN]);
+	frames[OTHER][35] ^= 1;
+	p[CUT].captured = 40;
+	p[RAW].link = LINK_RAW;
+	p[RAW].data += 14;
+	p[RAW].captured -= 14;
+	p[RAW].length -= 14;
+	assert_int_equal(decap_batch(p, N, many, what), N - 1);
+	for (i = 0; i < N; i++) {
+		assert_int_equal(what[i], decap(&p[i], &s, &big));
+		if (i == CUT) {
+			assert_int_equal(what[i], DECAP_CUT);
+			continue;
+		}
+		assert_same_segment(&s, &many[i]);
+		assert_int_equal(many[i].as_last, as_last[i]);
+		key = many[i].as_last ? key : &many[i].key;
+		assert_true(flow_key_equal(key, &s.key));
+	}
+}
+
 static void a_plain_segment_is_found_with_its_options(void **state)
 {
 	static const uint8_t options[] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2,
@@ -358,6 +445,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_plain_segment_is_found_with_its_options),
+		cmocka_unit_test(packets_taken_together_are_what_each_of_them_is),
 		cmocka_unit_test(both_directions_have_one_key),
 		cmocka_unit_test(a_snap_length_keeps_the_true_length),
 		cmocka_unit_test(a_snap_length_within_the_options_loses_only_them),
