@@ -77,6 +77,7 @@ struct one {
 struct client {
 	int epoll;
 	struct sockaddr_in to;
+	struct ports ports;
 	struct one ones[AT_A_TIME];
 	unsigned open;
 	uint64_t done, lost;
@@ -85,7 +86,7 @@ struct client {
 
 static void begin(struct client *c, struct one *o)
 {
-	*o = (struct one){.fd = conn_open(&c->to), .began_ns = clock_ns()};
+	*o = (struct one){.fd = conn_open(&c->ports, &c->to), .began_ns = clock_ns()};
 	conn_watch(c->epoll, EPOLL_CTL_ADD, o->fd, EPOLLOUT, o);
 	c->open++;
 }

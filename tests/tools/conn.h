@@ -3,6 +3,8 @@
 #ifndef TESTS_TOOLS_CONN_H
 #define TESTS_TOOLS_CONN_H
 
+#include "lib/ports.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -61,13 +63,15 @@ static inline int conn_accept(int listener)
 	return fd;
 }
 
-static inline int conn_open(const struct sockaddr_in *to)
+/* @ports: where the search for a local port is, or the kernel's own takes most of the time */
+static inline int conn_open(struct ports *ports, const struct sockaddr_in *to)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		conn_fail("socket");
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)) && errno != EINPROGRESS)
+	errno = -ports_connect(ports, fd, (const struct sockaddr *)to, sizeof(*to));
+	if (errno)
 		conn_fail("connect");
 	return fd;
 }
