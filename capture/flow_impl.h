@@ -59,7 +59,7 @@ void limit_begin(struct flow *f, unsigned from, uint64_t now);
 void limit_advance(struct flow *f, unsigned from, uint64_t now);
 void limit_data(struct flow *f, unsigned from, const struct segment *s, const struct sent_kind *k,
 		uint64_t now);
-void limit_queue_ack(struct flow *f, unsigned from, uint64_t ack, uint64_t edge, uint64_t now);
+void limit_queue_ack(struct flow *f, unsigned from, const struct acked *a);
 void limit_round_trip(struct flow *f, unsigned from, uint64_t forth_ns, uint64_t back_ns);
 void limit_end(struct flow *f, unsigned from);
 

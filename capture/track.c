@@ -659,6 +659,10 @@ void track_ack(struct flow *f, unsigned from, const struct segment *s, uint64_t 
 		echo_sent(t, s, now);
 		/* Before its first data a sender learns nothing from the same again. */
 		if (news || d->first_data_ns)
-			limit_queue_ack(f, !from, ack, edge, now);
+			limit_queue_ack(f, !from,
+					&(struct acked){.time_ns = now,
+							.ack = ack,
+							.window = window,
+							.tsval = s->tsval});
 	}
 }
