@@ -7,6 +7,8 @@
 #define ALIKE_PART  8
 #define OWN_LEAST   5  /* bursts of EPOCHS_KEPT + 1 round trips that no ACK has let go… */
 #define OWN_PART    2  /* …and of all of these: a sender that waits for ACKs is late for 3 of 8 */
+#define EARLY_LEAST 4  /* that begin a little before an ACK… */
+#define EARLY_PART  6  /* …of those of a sender that waits for one, 1 of 8 are so by chance */
 #define RESTS_LEAST 18 /* long pauses, 2 a round trip… */
 #define OWN_ROUNDS  32 /* for which what they have shown holds */
 #define PROMPT_PART 10 /* of those after an ACK: who waits for it is prompt in 1 of 4 at least */
@@ -116,23 +118,28 @@ bool cause_alike(uint32_t one, uint32_t other, uint32_t slack)
  * when none has come for long; or no ACK ends the pauses after more than a pacer lets go at once,
  * which is 2 segments, or as many as fit a millisecond (Linux, net.ipv4.tcp_min_tso_segs,
  * sk_pacing_shift). Or ACKs come a little before, by chance, as writes and round trips take equal
- * times; then hardly any burst follows as promptly as most of somebody's who has waited.
+ * times; then hardly any burst follows as promptly as most of somebody's who has waited, or now and
+ * then one is a little early.
  */
 bool cause_own_clock(const struct evidence *v)
 {
 	const struct epoch *e = v->e;
-	unsigned all = 0, on_ack = 0, prompt = 0, own = 0, rests = 0, rests_own = 0, i = 0;
+	unsigned all = 0, on_ack = 0, prompt = 0, own = 0, early = 0, rests = 0, rests_own = 0;
+	unsigned i = 0;
 
 	while (e) {
 		all += e->bursts;
 		on_ack += e->bursts_on_ack;
 		prompt += e->bursts_prompt;
 		own += e->bursts_own;
+		early += e->bursts_early;
 		rests += e->rests;
 		rests_own += e->rests_own;
 		e = cause_past(v, ++i);
 	}
 	if (own >= OWN_LEAST && own * OWN_PART >= all)
+		return true;
+	if (early >= EARLY_LEAST && early * EARLY_PART >= all)
 		return true;
 	if (rests_own >= RESTS_LEAST && rests_own * 3 >= rests * 2)
 		return true;

@@ -40,6 +40,23 @@ static bool is_steady(const struct evidence *v)
 	return on_ack * 5 < all * 2 && all >= 3 * EPOCHS_KEPT && same * 4 >= EPOCHS_KEPT * 3;
 }
 
+/*
+ * Whether less than a segment is in flight, round trip after round trip. Any congestion window and
+ * any buffer lets that one go. Nagle's algorithm may let it wait for an ACK, but only because there
+ * is no more to send; that matters where the ACK is late, too, which another rule looks for.
+ */
+static bool is_tiny(const struct evidence *v)
+{
+	unsigned i;
+
+	if (v->e->peak >= v->mss || !cause_stands_still(v))
+		return false;
+	for (i = 1; i <= EPOCHS_KEPT; i++)
+		if (cause_past(v, i)->late_acks)
+			return false;
+	return true;
+}
+
 /* Most bursts follow all that there was to send. */
 static bool ended(const struct epoch *e)
 {
@@ -59,6 +76,8 @@ static bool limits(const struct evidence *v)
 
 	if (e->retrans || e->room < 2 * v->mss || !busy)
 		return false;
+	if (is_tiny(v))
+		return true;
 	if (cause_by_own_clock(v, e)) {
 		if (ended(e) || cause_stands_still(v))
 			return true;
@@ -81,10 +100,14 @@ static bool limits(const struct evidence *v)
 /* Before its clock had shown, what it sent by that was taken for something else. */
 static bool includes(const struct evidence *v, const struct epoch *before)
 {
+	bool tiny = before->peak < v->mss && is_tiny(v);
+
 	if (before->judged == CAUSE_SEND_BUFFER)
-		return cause_by_own_clock(v, before);
+		return tiny || cause_by_own_clock(v, before);
 	if (before->judged != CAUSE_START)
 		return false;
+	if (tiny)
+		return true;
 	return is_steady(v) || (cause_own_clock(v) && (ended(before) || alike(before, v->e)));
 }
 
@@ -108,7 +131,7 @@ static void remedy(const struct flow *f, unsigned from, char *text, size_t len)
 const struct cause cause_application = {
 	.name = "application",
 	.rule = "everything is acknowledged and nothing follows for an eighth of a round trip (at least 1 ms); "
-		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8); or bursts follow a small segment with PSH, or what is in flight has not grown in 9 round trips, and no more is in flight (but for 1/8) than when, in the last 32 round trips, a clock of its own has shown: over 9 round trips half of the bursts, 5 at least, began when no ACK had come for 5 ms, or after 2/3 of the pauses of 4 ms, 18 of them at least, more than 2 segments were sent with no ACK before, or less than 1/10 of those after an ACK within 1/4 ms (and the path's jitter) of it",
+		"or, after two round trips, at least 4/5 of the bursts follow a small segment with PSH and less than half begin after an ACK, or 3/4 end with a small segment; or what is in flight has not grown in 9 round trips, less than 3/5 of the bursts begin after an ACK and half end with a small segment, or less than 2/5 begin after one, there are 3 a round trip and in 3/4 of these the mean in flight is alike (within 1/8); or bursts follow a small segment with PSH, or what is in flight has not grown in 9 round trips, and no more is in flight (but for 1/8) than when, in the last 32 round trips, a clock of its own has shown: over 9 round trips half of the bursts, 5 at least, began when no ACK had come for 5 ms, or after 2/3 of the pauses of 4 ms, 18 of them at least, more than 2 segments were sent with no ACK before, or 1/6 of the bursts, 4 at least, began less than 1/4 ms before an ACK came, and 1 ms after any other, or less than 1/10 of those after an ACK within 1/4 ms (and the path's jitter) of it; or what is in flight is less than a segment, and has not grown in 9 round trips in which no ACK was delayed",
 	.source =
 		"Siekkinen et al., \"Root cause analysis for long-lived TCP connections\", 2005; Zhang et "
 		"al., T-RAT, 2002",

@@ -96,6 +96,7 @@ struct epoch {
 				  does */
 	uint16_t bursts_prompt; /* of them so soon after an ACK as one is who waits for it */
 	uint16_t bursts_own;	/* of those that ended so: that began when none had come for long */
+	uint16_t bursts_early;	/* …a little before an ACK came, and long after any other */
 	uint16_t rests;		/* long pauses, after each of which data were sent… */
 	uint16_t rests_own; /* …with no ACK before, and more before than a pacer lets go at once */
 	uint16_t small, full; /* segments of less than MSS, and of MSS, that were sent */
@@ -116,7 +117,9 @@ struct sent {
 /* An ACK that the sender has not got yet. */
 struct acked {
 	uint64_t time_ns; /* at the capture */
-	uint64_t ack, edge;
+	uint64_t ack;
+	uint32_t window;
+	uint32_t tsval; /* its time stamp; 0 if it has none */
 };
 
 /* A gap in what was seen. */
@@ -171,7 +174,8 @@ struct track {
 	uint64_t done_ns;	     /* last ACK that acknowledged data, not a FIN alone */
 	uint64_t back_ns, jitter_ns; /* last round trip to the sender; how much they differ */
 	uint64_t rested;	     /* what was sent first after the last long pause */
-	uint64_t tail_ns;	     /* time since the last data, by what held it */
+	uint64_t unasked_ns; /* when a burst began that followed no ACK; 0: one came since */
+	uint64_t tail_ns;    /* time since the last data, by what held it */
 	uint8_t hold, tail_hold;
 	bool pushed;	       /* the last segment had PSH */
 	bool full;	       /* …and ended with MSS */

@@ -70,8 +70,7 @@ void limit_begin(struct flow *f, unsigned from, uint64_t now);
 void limit_advance(struct flow *f, struct direction *d, uint64_t now);
 void limit_data(struct flow *f, struct direction *d, struct direction *r, const struct segment *s,
 		const struct sent_kind *k, uint64_t now);
-void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t edge,
-		     uint64_t now);
+void limit_queue_ack(struct flow *f, struct direction *d, const struct acked *a);
 void limit_settle(struct direction *d);
 void limit_round_trip(struct direction *d, const struct direction *r, uint64_t forth_ns,
 		      uint64_t back_ns);

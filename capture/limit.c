@@ -370,10 +370,14 @@ static inline void view_ack(struct direction *d, const struct direction *r, cons
 {
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
-	uint64_t window, room;
+	uint64_t edge = a->ack + a->window, window, room;
 	uint32_t mss = d->mss;
 
 	account(d, when > t->event_ns ? when : t->event_ns);
+	if (t->unasked_ns) {
+		e->bursts_early += when - t->unasked_ns < PROMPT_NS;
+		t->unasked_ns = 0;
+	}
 	if (a->ack > t->view_una) {
 		uint64_t since = t->ack_ns > e->start_ns ? t->ack_ns : e->start_ns;
 
@@ -384,11 +388,11 @@ static inline void view_ack(struct direction *d, const struct direction *r, cons
 			t->done_ns = when;
 		t->view_una = a->ack;
 		t->ack_ns = when;
-	} else if (a->edge > t->view_edge) {
+	} else if (edge > t->view_edge) {
 		t->ack_ns = when; /* a window update is an answer, too */
 	}
-	if (a->edge > t->view_edge)
-		t->view_edge = a->edge;
+	if (edge > t->view_edge)
+		t->view_edge = edge;
 	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;
 	room = t->view_edge > d->next ? t->view_edge - d->next : 0;
 	if (d->next <= t->view_una) {
@@ -409,8 +413,9 @@ static inline void view_ack(struct direction *d, const struct direction *r, cons
 static inline bool view_idle_ack(struct direction *d, const struct acked *a, uint64_t when)
 {
 	struct track *t = d->track;
-	uint64_t edge = a->edge > t->view_edge ? a->edge : t->view_edge;
+	uint64_t edge = a->ack + a->window;
 
+	edge = edge > t->view_edge ? edge : t->view_edge;
 	if (t->hold != HOLD_IDLE || a->ack > t->view_una || d->next > t->view_una ||
 	    edge < t->view_una + d->mss)
 		return false;
@@ -463,10 +468,11 @@ void limit_settle(struct direction *d)
 }
 
 /* An ACK passes the capture on its way to the sender. */
-void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t edge, uint64_t now)
+void limit_queue_ack(struct flow *f, struct direction *d, const struct acked *a)
 {
 	struct track *t = d->track;
 	struct acked *at;
+	uint64_t now = a->time_ns;
 	/* In a queue that is full, ACKs that are closer together than this become one. */
 	uint64_t close = d->rtt.min / (ACKS_KEPT / 2);
 
@@ -476,16 +482,16 @@ void limit_queue_ack(struct flow *f, struct direction *d, uint64_t ack, uint64_t
 	if (t->acks_n) {
 		at = &t->acks[(t->acks_head + t->acks_n - 1) % ACKS_KEPT];
 		if (now - at->time_ns < close || t->acks_n == ACKS_KEPT) {
-			at->ack = ack > at->ack ? ack : at->ack;
-			at->edge = edge > at->edge ? edge : at->edge;
+			uint64_t edge = at->ack + at->window, more = a->ack + a->window;
+
+			at->ack = a->ack > at->ack ? a->ack : at->ack;
+			at->window = (uint32_t)((more > edge ? more : edge) - at->ack);
 			return;
 		}
 	}
 	at = &t->acks[(t->acks_head + t->acks_n) % ACKS_KEPT];
 	t->ack_waits_ns = t->acks_n++ ? t->ack_waits_ns : now;
-	at->time_ns = now;
-	at->ack = ack;
-	at->edge = edge;
+	*at = *a;
 	if (!d->rtt.min)
 		acks_arrive(f, d, now);
 }
@@ -624,20 +630,6 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
 }
 
 /*
- * How long ago the sender got the ACK that data at @now may answer. One that is due in a moment, by
- * the least round trip to the sender, may have come: that was measured only now and then.
- */
-static uint64_t since_ack(const struct direction *d, uint64_t now)
-{
-	const struct track *t = d->track;
-	uint64_t lag = d->rtt.min, early = lag < PROMPT_NS ? lag : PROMPT_NS;
-
-	if (t->acks_n && t->acks[t->acks_head % ACKS_KEPT].time_ns + lag <= now + early)
-		return 0;
-	return now - t->ack_ns;
-}
-
-/*
  * How much later than at best answers come because of the path to the sender: as they have
  * differed, and, since that was measured only now and then, a small part of a path that is long.
  */
@@ -648,6 +640,46 @@ static uint64_t jitter(const struct direction *d)
 
 	late = late > part ? late : part;
 	return late < most ? late : most;
+}
+
+/*
+ * Whether data show that an ACK had not come when they were sent: they echo the time stamp of one
+ * before it (RFC 7323 4.3).
+ */
+static inline bool had_not_come(const struct segment *s, const struct acked *a)
+{
+	return s->has_ts && a->tsval && (int32_t)(s->tsecr - a->tsval) < 0;
+}
+
+/*
+ * How long ago the sender got the ACK that data at @now may answer. One that is due in a moment, by
+ * the least round trip to the sender, may have come: that was measured only now and then. But where
+ * data show that those that are due about now had not come, but the one before, it is that one
+ * (@early: and these came a little after). Where they show so of many ACKs, it is a queue that
+ * they, or the ACKs, have waited in.
+ */
+static uint64_t since_ack(const struct direction *d, const struct segment *s, uint64_t now,
+			  bool *early)
+{
+	const struct track *t = d->track;
+	const struct acked *acks = t->acks;
+	uint64_t lag = d->rtt.min, soon = lag < PROMPT_NS ? lag : PROMPT_NS;
+	uint64_t late = PROMPT_NS + jitter(d), since;
+	uint32_t room = ACKS_KEPT - t->acks_n, come = t->acks_head, i;
+	uint32_t first = t->acks_head - (t->acks_head < room ? t->acks_head : room);
+
+	while (come - t->acks_head < t->acks_n &&
+	       acks[come % ACKS_KEPT].time_ns + lag <= now + soon)
+		come++;
+	since = come != t->acks_head ? 0 : now - t->ack_ns;
+	for (i = come; i != first && had_not_come(s, &acks[(i - 1) % ACKS_KEPT]); i--)
+		if (acks[(i - 1) % ACKS_KEPT].time_ns + lag + late < now)
+			return since;
+	*early = i != come && i != first;
+	if (!*early)
+		return since;
+	since = now - acks[(i - 1) % ACKS_KEPT].time_ns;
+	return since > lag ? since - lag : 0;
 }
 
 /*
@@ -662,7 +694,8 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t pause = pause_ns(f), soon = (pause < ANSWER_NS ? pause : ANSWER_NS) + jitter(d);
-	uint64_t rest = now - t->data_ns, since = since_ack(d, now);
+	bool early = false;
+	uint64_t rest = now - t->data_ns, since = since_ack(d, s, now, &early);
 	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
 	bool ended = (t->pushed && !t->full) || held;
 
@@ -679,6 +712,8 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	e->bursts_on_ack += since < soon;
 	e->bursts_prompt += since < PROMPT_NS + jitter(d);
 	e->bursts_own += since >= LATE_NS && ended;
+	e->bursts_early += early && ended && since >= soon;
+	t->unasked_ns = !early && ended && since >= soon ? now : 0;
 }
 
 static inline uint32_t larger(uint32_t a, uint32_t b)

@@ -701,6 +701,10 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 		echo_sent(t, s, now);
 		/* Before its first data a sender learns nothing from the same again. */
 		if (d->first_data_ns || news)
-			limit_queue_ack(f, d, ack, edge, now);
+			limit_queue_ack(f, d,
+					&(struct acked){.time_ns = now,
+							.ack = ack,
+							.window = window,
+							.tsval = s->tsval});
 	}
 }

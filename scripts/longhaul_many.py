@@ -16,7 +16,8 @@ from typing import Any, Callable, Iterator
 
 from longhaul_lab import Host, Lab, Process, Tunnel, wait_for
 
-PROGRAM = Path(__file__).resolve().parent.parent / "build" / "tools" / "many"
+TOOLS = Path(__file__).resolve().parent.parent / "build" / "tools"
+PROGRAM = TOOLS / "many"
 
 
 class Many:

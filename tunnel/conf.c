@@ -271,9 +271,9 @@ static int find_word(const char *const *names, size_t n, const char *word, size_
 /* Reads a list of fast paths; the order is that of the WITHOUT_ bits. */
 static int call_without(void *ctx, const char *value, struct err *e)
 {
-	static const char *const names[] = {"vnet-hdr",	 "merge",    "udp-gso",
-					    "udp-gro",	 "ipsec-mb", "partial",
-					    "sk-lookup", "tproxy",   "initial-window"};
+	static const char *const names[] = {"vnet-hdr",	      "merge",	     "udp-gso",	  "udp-gro",
+					    "ipsec-mb",	      "partial",     "sk-lookup", "tproxy",
+					    "initial-window", "port-windows"};
 	struct conf *c = ctx;
 	const char *word;
 	size_t len;
@@ -285,7 +285,8 @@ static int call_without(void *ctx, const char *value, struct err *e)
 		if (i < 0)
 			return err_set(e, EINVAL,
 				       "'%.*s' is not one of: vnet-hdr, merge, udp-gso, udp-gro, "
-				       "ipsec-mb, partial, sk-lookup, tproxy, initial-window",
+				       "ipsec-mb, partial, sk-lookup, tproxy, initial-window, "
+				       "port-windows",
 				       (int)len, word);
 		c->without |= 1u << i;
 	}
@@ -474,7 +475,7 @@ static const struct opt tunnel_table[] = {
 	 .offset = CONF(state), .help = "where what must outlive a crash is kept"},
 	{"without", 0, .type = OPT_CALL, .arg = "FEATURE[,…]", .call = call_without,
 	 .help = "do without fast paths and kernel features: vnet-hdr, merge, udp-gso, udp-gro, ipsec-mb, partial, "
-		 "sk-lookup, tproxy, initial-window"},
+		 "sk-lookup, tproxy, initial-window, port-windows"},
 	{"verbose", 'v', .type = OPT_FLAG, .flags = OPT_CLI_ONLY, .offset = CONF(verbose),
 	 .help = "say more on standard error"},
 	{0},

@@ -56,6 +56,7 @@ enum {
 	WITHOUT_SK_LOOKUP = 1 << 6,	 /* accel: no BPF */
 	WITHOUT_TPROXY = 1 << 7,	 /* accel: no nftables */
 	WITHOUT_INITIAL_WINDOW = 1 << 8, /* accel: streams begin with the kernel's window */
+	WITHOUT_PORT_WINDOWS = 1 << 9,	 /* the kernel searches for ports by itself */
 };
 
 struct conf_port {

@@ -434,7 +434,7 @@ static int call(struct link *l, const struct endpoint *to, bool stream)
 	struct control *k = l->control;
 	const char *ifname = k->tunnel->conf->interface;
 	struct endpoint_name name;
-	int fd;
+	int fd, ret;
 
 	if (!endpoint_name(to, k->tunnel->listen_family, &name))
 		return -EAFNOSUPPORT;
@@ -446,14 +446,13 @@ static int call(struct link *l, const struct endpoint *to, bool stream)
 		 stream ? (int)control_stream_segment(l, to) : SEGMENT_MAX);
 	if (stream)
 		accel_prepare_stream(k->tunnel->accelerate.accel, fd);
-	if (sock_bind_device(fd, ifname) ||
-	    (connect(fd, (struct sockaddr *)&name.ss, name.len) && errno != EINPROGRESS)) {
-		int error = errno;
-
-		close(fd);
-		return -error;
-	}
-	return fd;
+	ret = sock_bind_device(fd, ifname)
+		      ? -errno
+		      : ports_connect(&k->ports, fd, (struct sockaddr *)&name.ss, name.len);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
 }
 
 /* Calls a peer at an address. NULL: it cannot be called, which is noted. */
@@ -658,7 +657,10 @@ int control_init(struct control *k, struct tunnel *t, struct err *e)
 	unsigned i;
 	int ret;
 
-	*k = (struct control){.tunnel = t, .loop = t->loop, .listener.fd = -1};
+	*k = (struct control){.tunnel = t,
+			      .loop = t->loop,
+			      .listener.fd = -1,
+			      .ports.kernels = t->conf->without & WITHOUT_PORT_WINDOWS};
 	ret = identity_load(t->conf->identity, &k->identity, e);
 	if (ret)
 		return ret;

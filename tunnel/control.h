@@ -6,6 +6,7 @@
 #include "accel/stream_proto.h"
 #include "lib/err.h"
 #include "lib/loop.h"
+#include "lib/ports.h"
 #include "tunnel/endpoint.h"
 #include "tunnel/identity.h"
 #include "tunnel/peer.h"
@@ -140,6 +141,7 @@ struct control {
 	struct tunnel *tunnel;
 	struct loop *loop;
 	struct identity identity;
+	struct ports ports; /* of connections we make */
 	SSL_CTX *server, *client;
 	struct loop_io listener;
 	struct conn *conns;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Split TCP: thousands of connections at a time, every byte of theirs, and what is left of them: nothing."""
+import re
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,9 @@ def is_sanitized(tunnel):
     return "san.so" in Path(f"/proc/{tunnel.pid}/maps").read_text()
 
 
-def open_many(lab, count, waiting=2):
+def open_many(lab, count, waiting=2, port=PORT):
     """So many connections by two accelerating sites, all made; few wait at a time, so that the machine's load is no matter."""
-    many = Many(lab.host("hA"), lab.host("hB"), PORT, count, 1000, waiting)
+    many = Many(lab.host("hA"), lab.host("hB"), port, count, 1000, waiting)
     many.made_within = PATIENCE
     said = many.made()
     assert (said["connected"], said["lost"], said["waiting"]) == (count, 0, 0)
@@ -106,3 +107,23 @@ def test_beyond_what_descriptors_allow_connections_pass_through_and_work_as_well
     assert bypassed(a) == {"limit": 200 - most} and set(bypassed(b)) <= {"confirmed"}
     use(many)
     end(many, tunnels, before)
+
+
+@pytest.mark.parametrize("args", [(), ("--without", "port-windows")], ids=["windows", "kernel"])
+def test_streams_find_ports_where_most_are_taken_or_just_closed(make_lab, args):
+    lab = make_lab()
+    for letter in "AB":
+        lab.site(letter).run("sysctl -qw net.ipv4.ip_local_port_range='40000 40499'")
+    a, b = start(lab, *args)
+    for n in range(2):      # streams of the first crowd, closed, keep their ports for a minute
+        many = open_many(lab, 160, port=PORT + n)
+        ports = [int(port) for line in lab.site("A").run("ss -Htn state established").stdout.splitlines()
+                 for port in re.findall(r":(4\d{4})\b", line)]
+        assert len(set(ports)) == len(ports) > 160 and all(40000 <= port < 40500 for port in ports)
+        use(many)
+        assert bypassed(a) == bypassed(b) == {}
+        said = many.close(PATIENCE)
+        assert (said["over"], said["wrong"], said["lost"]) == (many.count, 0, 0)
+        many.process.stop()
+        wait_for(lambda: accel(a)["flows"] == accel(b)["flows"] == 0, PATIENCE, "all flows to end")
+        wait_for(lambda: accel(a)["streams"][0]["streams"] <= 64, TIMEOUT, "streams to be closed")

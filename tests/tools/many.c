@@ -6,64 +6,29 @@
  *
  * The server sends back each byte inverted, and ends a connection when its
  * client has. The client makes COUNT connections, RATE a second and WAITING not
- * yet made at most at a time, says so on
- * standard output, and then does what it is told on standard input, a line
- * each, answered by a line of JSON each:
+ * yet made at most at a time, says so on standard output, and then does what it
+ * is told on standard input, a line each, answered by a line of JSON each:
  *
- *	round BYTES STEP	every STEP-th connection sends so many and waits for them to come
- *back close			every connection is ended, and waits for the server's end
+ *	round BYTES STEP	every STEP-th connection sends so many, and gets them back
+ *	close			every connection is ended, and waits for the server's end
  *
  * It ends with its input. Each connection's bytes are another stretch of a
  * table without repetition, so one connection's cannot pass for another's.
  */
 #include "lib/clock.h"
+#include "tests/tools/conn.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define TABLE	    65536
 #define PIECE	    16384
 #define EVENTS	    256
 #define PATIENCE_MS 120000 /* without anything happening */
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "many: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static void watch(int epoll, int fd, void *what)
-{
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-				 .data.ptr = what};
-
-	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev))
-		fail("epoll_ctl");
-}
-
-static struct sockaddr_in place_of(char **argv)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)atoi(argv[1]))};
-
-	if (inet_pton(AF_INET, argv[0], &sin.sin_addr) != 1 || !sin.sin_port) {
-		fprintf(stderr, "many: %s %s: must be an IPv4 address and a port\n", argv[0],
-			argv[1]);
-		exit(2);
-	}
-	return sin;
-}
+#define EDGES	    (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 /* Each connection takes a descriptor. */
 static void want_descriptors(void)
@@ -112,28 +77,23 @@ static void take_guests(int epoll, int listener)
 	struct guest *g;
 	int fd;
 
-	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+	while ((fd = conn_accept(listener)) >= 0) {
 		g = calloc(1, sizeof(*g));
 		if (!g)
-			fail("memory");
+			conn_fail("memory");
 		g->fd = fd;
-		watch(epoll, fd, g);
+		conn_watch(epoll, EPOLL_CTL_ADD, fd, EDGES, g);
 	}
-	if (errno != EAGAIN && errno != ECONNABORTED)
-		fail("accept");
 }
 
 static _Noreturn void serve(char **argv)
 {
-	struct sockaddr_in sin = place_of(argv);
+	struct sockaddr_in sin = conn_place(argv);
 	struct epoll_event events[EVENTS];
-	int epoll = epoll_create1(EPOLL_CLOEXEC), one = 1, n, i;
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int epoll = epoll_create1(EPOLL_CLOEXEC), n, i;
+	int listener = conn_listen(&sin);
 
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (struct sockaddr *)&sin, sizeof(sin)) || listen(listener, 4096))
-		fail("listener");
-	watch(epoll, listener, NULL);
+	conn_watch(epoll, EPOLL_CTL_ADD, listener, EDGES, NULL);
 	for (;;) {
 		n = epoll_wait(epoll, events, EVENTS, -1);
 		for (i = 0; i < n; i++) {
@@ -326,22 +286,19 @@ static void connect_all(struct client *c, const struct sockaddr_in *to, unsigned
 			unsigned waiting)
 {
 	uint64_t began = clock_ns(), due, now;
+	struct ports ports = {0};
 	unsigned i, one = 1;
 
 	for (i = 0; i < c->n; i++) {
 		struct flow *f = &c->flows[i];
 
 		f->number = i;
-		f->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		if (f->fd < 0)
-			fail("socket");
-		setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		begin(c, f);
-		if (connect(f->fd, (const struct sockaddr *)to, sizeof(*to)) &&
-		    errno != EINPROGRESS)
-			fail("connect");
-		watch(c->epoll, f->fd, f);
+		f->fd = conn_open(&ports, to);
+		setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		conn_watch(c->epoll, EPOLL_CTL_ADD, f->fd, EDGES, f);
 		due = began + (i + 1) * NS_PER_S / rate;
+		turn(c, 0); /* those that are made are seen in time, also if we are late */
 		while (c->waiting >= waiting && turn(c, PATIENCE_MS) > 0)
 			;
 		while ((now = clock_ns()) < due)
@@ -392,7 +349,7 @@ static void end_all(struct client *c)
 
 static int open_many(char **argv)
 {
-	struct sockaddr_in to = place_of(argv);
+	struct sockaddr_in to = conn_place(argv);
 	static struct client client;
 	struct client *c = &client;
 	int n = atoi(argv[2]), rate = atoi(argv[3]), waiting = atoi(argv[4]);
@@ -408,7 +365,7 @@ static int open_many(char **argv)
 	c->flows = calloc(c->n, sizeof(*c->flows));
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!c->flows || c->epoll < 0)
-		fail("memory");
+		conn_fail("memory");
 	fill_table(c);
 	connect_all(c, &to, (unsigned)rate, (unsigned)waiting);
 	while (fgets(line, sizeof(line), stdin)) {
