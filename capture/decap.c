@@ -514,17 +514,20 @@ static inline struct ends read_ends(const uint8_t *frame)
 /*
  * decap() for packets that follow each other, which are of the same flow more often than not: then
  * there is no key to make and to compare.
+ * @n: at most 65536
  * @what: enum decap of each
+ * @keyed: which of them are segments of another flow than the one before, and have a key
  *
  * Returns how many are segments.
  */
-size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint8_t *what)
+size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint8_t *what,
+		   uint16_t *keyed, size_t *n_keyed)
 {
 	const struct flow_key *key = NULL; /* of the last segment */
 	struct ends last = {0};		   /* …if that was plain */
 	bool plain = false;
 	uint8_t from = 0; /* end that sent that packet */
-	size_t i, tcp = 0;
+	size_t i, tcp = 0, others = 0;
 
 	for (i = 0; i < n; i++, p++, s++) {
 		struct too_big big;
@@ -533,8 +536,8 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 		if (p->link == LINK_ETHERNET &&
 		    packet_plain_tcp(p->data, p->captured, p->length, &end) == ETH_HDR_LEN + 20) {
 			struct ends e = read_ends(p->data);
-			bool same = (e.addr == last.addr) & (e.port == last.port);
-			bool back = (e.addr == last.addr_back) & (e.port == last.port_back);
+			bool same = !((e.addr ^ last.addr) | (e.port ^ last.port));
+			bool back = !((e.addr ^ last.addr_back) | (e.port ^ last.port_back));
 
 			s->time_ns = p->time_ns;
 			what[i] = DECAP_TCP;
@@ -558,8 +561,11 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 		}
 		tcp++;
 		s->as_last = key && flow_key_equal(key, &s->key);
+		if (!s->as_last)
+			keyed[others++] = (uint16_t)i;
 		key = &s->key;
 	}
+	*n_keyed = others;
 	return tcp;
 }
 

@@ -250,19 +250,15 @@ static inline uint64_t steady(struct diagnosis *d, uint64_t time_ns)
 {
 	uint64_t now = time_ns + d->shift_ns;
 
-	if (now >= d->totals.last_ns && d->totals.first_ns) {
+	if (now >= d->totals.last_ns) {
 		d->totals.last_ns = now;
 		return now;
 	}
-	if (!d->totals.first_ns)
-		d->totals.first_ns = d->totals.last_ns = now;
 	if (now + JUMP_NS < d->totals.last_ns) {
 		d->totals.time_jumps++;
 		d->shift_ns += d->totals.last_ns - now;
 		now = d->totals.last_ns;
 	}
-	if (now > d->totals.last_ns)
-		d->totals.last_ns = now;
 	return now;
 }
 
@@ -315,21 +311,20 @@ static inline void take_segment(struct diagnosis *d, const struct segment *s, si
 static size_t make_ready(struct diagnosis *d, const struct cap_packet *p, size_t n)
 {
 	struct ready *r = &d->ready;
-	size_t i, tcp = decap_batch(p, n, r->s, r->what), others = 0;
-	uint8_t other[BATCH];
+	uint16_t keyed[BATCH];
+	size_t i, n_keyed, tcp = decap_batch(p, n, r->s, r->what, keyed, &n_keyed);
 
-	for (i = 0; i < n; i++) {
-		if (r->what[i] != DECAP_TCP || r->s[i].as_last)
-			continue;
-		r->hash[i] = hash_of(d, &r->s[i].key);
-		__builtin_prefetch(bucket_of(d, r->hash[i]));
-		other[others++] = (uint8_t)i;
+	for (i = 0; i < n_keyed; i++) {
+		unsigned k = keyed[i];
+
+		r->hash[k] = hash_of(d, &r->s[k].key);
+		__builtin_prefetch(bucket_of(d, r->hash[k]));
 	}
-	for (i = 0; i < others; i++) {
-		const struct flow *f = *bucket_of(d, r->hash[other[i]]);
+	for (i = 0; i < n_keyed; i++) {
+		const struct flow *f = *bucket_of(d, r->hash[keyed[i]]);
 
 		if (f)
-			flow_prefetch(f, r->s[other[i]].from);
+			flow_prefetch(f, r->s[keyed[i]].from);
 	}
 	return tcp;
 }
@@ -352,6 +347,8 @@ void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n
 	for (; n; p += BATCH) {
 		size_t i, some = n < BATCH ? n : BATCH, tcp = make_ready(d, p, some), keyed = 0;
 
+		if (!d->totals.first_ns)
+			d->totals.first_ns = p->time_ns + d->shift_ns;
 		d->totals.packets += some;
 		d->totals.kinds[DECAP_TCP] += tcp;
 		n -= some;

@@ -131,7 +131,6 @@ static void handshake(struct flow *f, const struct segment *s, uint64_t now)
 	d->wscale = s->wscale;
 	d->sack_ok = s->sack_ok;
 	d->has_ts = s->has_ts;
-	d->syn_data = s->len > 0;
 	settle_mss(f, 0);
 	settle_mss(f, 1);
 	if (!d->fresh) { /* else it comes too late to say where the stream is */

@@ -36,6 +36,7 @@ enum retrans {
 #define SENT_MAX       65536 /* segments in flight that are remembered: 2.9 GB of super-segments */
 #define ACKS_KEPT      256   /* ACKs on their way to the sender that are told apart */
 #define HOLES_MAX      32
+#define RECENT_UNIT_NS 256
 #define RECENT_PACKETS 128 /* that a duplicate is recognised among; a power of 2 */
 
 /* Times in nanoseconds; min is 0 while n is. */
@@ -77,7 +78,6 @@ struct epoch {
 	uint64_t start_ns, end_ns;
 	uint64_t held[HOLDS]; /* ns */
 	uint64_t area;	      /* sum of bytes in flight x ns, while any were */
-	uint64_t starved_ns;  /* flight well below its peak, and nothing sent */
 	uint64_t silence_ns;  /* longest time between two ACKs */
 	uint64_t rtt_sum, rtt_min, back_sum, back_min; /* to the receiver; from the sender */
 	uint64_t queue_ns; /* that every packet waited; set at the end */
@@ -88,7 +88,7 @@ struct epoch {
 	uint32_t fresh;	 /* bytes sent for the first time */
 	uint32_t window; /* smallest that was advertised, bytes */
 	uint32_t room;	 /* least room in the window after sending, bytes */
-	uint16_t retrans, lost_queue, lost_other, timeouts;
+	uint16_t retrans, lost_queue, timeouts;
 	uint16_t bursts;	/* that began after a pause */
 	uint16_t bursts_on_ack; /* of them right after an ACK */
 	uint16_t bursts_pushed; /* of them after all that could be sent had been */
@@ -131,9 +131,8 @@ struct hole {
 
 /* A packet that another one may be a copy of. */
 struct recent {
-	uint32_t time_us;
+	uint32_t time; /* in units of RECENT_UNIT_NS, of which 1100 s are all */
 	uint8_t macs[12];
-	uint8_t ttl;
 };
 
 /* What only a direction that is moving data needs; freed when it has been silent. */
@@ -142,6 +141,7 @@ struct track {
 	struct acked acks[ACKS_KEPT]; /* ring */
 	struct hole holes[HOLES_MAX];
 	struct recent recent[RECENT_PACKETS];
+	uint8_t ttls[RECENT_PACKETS]; /* of these */
 
 	uint32_t signatures[RECENT_PACKETS]; /* of recent; 0: none. The first that is cleared */
 	struct sent *sent;		     /* ring */
@@ -186,10 +186,9 @@ struct track {
 		uint64_t fresh, held[CAUSES];
 	} mark; /* its direction's, when progress was last asked for */
 	struct epoch now, past[EPOCHS_KEPT];
-	uint32_t n_past;      /* judged altogether */
-	uint32_t own_flight;  /* up to which it has shown a clock of its own; 0: it has not */
-	uint32_t own_round;   /* when it did so last */
-	uint32_t peak_before; /* of the last of them; 0: there is none */
+	uint32_t n_past;     /* judged altogether */
+	uint32_t own_flight; /* up to which it has shown a clock of its own; 0: it has not */
+	uint32_t own_round;  /* when it did so last */
 };
 
 /* One direction: from the end of that number in the key to the other. */
@@ -202,7 +201,6 @@ struct direction {
 	uint64_t segments;	  /* MSS-sized, with data */
 	uint64_t next, una, edge; /* unwrapped: highest sent, acknowledged, allowed */
 	uint64_t first_data_ns, last_data_ns, last_ack_ns;
-	uint64_t retrans_bytes;
 	uint64_t held[CAUSES];	     /* ns */
 	uint64_t window_area;	     /* window x ns under receive_window */
 	uint64_t flight_area;	     /* flight x ns under send_buffer */
@@ -217,7 +215,7 @@ struct direction {
 	int8_t wscale;	     /* its SYN's; -1: none */
 	uint8_t scale_least; /* evidence: its windows must be scaled at least so much */
 	uint8_t shift;	     /* what they are taken to be scaled by */
-	bool seen, syn, syn_data, sack_ok, has_ts, fin, rst, have_ack, scale_known;
+	bool seen, syn, sack_ok, has_ts, fin, rst, have_ack, scale_known;
 	bool black_hole, too_big;
 	bool said;	      /* the two that follow are set */
 	uint16_t said_window; /* of its last segment, as it stood there… */

@@ -311,7 +311,6 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 	}
 	d->rounds++;
 	t->past[t->n_past++ % EPOCHS_KEPT] = *e;
-	t->peak_before = e->peak;
 	epoch_begin(t, now);
 }
 
@@ -320,12 +319,9 @@ static inline void account_flight(const struct direction *d, struct track *t, ui
 {
 	struct epoch *e = &t->now;
 	uint64_t flight = d->next > t->view_una ? d->next - t->view_una : 0;
-	uint64_t peak = t->peak_before > e->peak ? t->peak_before : e->peak;
-	bool starved = (t->hold == HOLD_FLIGHT) & (flight * 6 < peak * 5);
 
 	e->area += flight * dt;
 	t->tail_ns += dt;
-	e->starved_ns += starved ? dt : 0;
 }
 
 /* Accounts for the time up to @now by what holds the sender. */
@@ -581,7 +577,6 @@ static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 	interval_add(d, now - idle, now, CAUSE_APPLICATION);
 	if (idle >= RESTART_NS) {
 		t->n_past = 0;
-		t->peak_before = 0;
 		t->lost = false;
 	}
 }
@@ -626,7 +621,6 @@ static void note_loss(struct flow *f, unsigned from, const struct sent_kind *k)
 		t->lost_until = f->dir[from].next;
 	}
 	e->lost_queue += t->lost_queue;
-	e->lost_other += !t->lost_queue;
 }
 
 /*

@@ -103,7 +103,8 @@ struct inner_frame {
 };
 
 enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *big);
-size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint8_t *what);
+size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint8_t *what,
+		   uint16_t *keyed, size_t *n_keyed);
 bool decap_inner(const struct cap_packet *p, struct inner_frame *inner);
 const char *wrap_name(unsigned wrap);
 

@@ -28,7 +28,7 @@
 #define SENT_FIRST	32
 #define RTO_MIN_NS	(200 * NS_PER_MS) /* Linux's and Windows's; RFC 6298 would have 1 s */
 #define POSITION_JUMP	(1ull << 30)	  /* further than any window: not of this stream */
-#define DUPLICATE_US	1000000u	  /* a copy that comes later is something else */
+#define DUPLICATE_NS	NS_PER_S	  /* a copy that comes later is something else */
 #define ID_STEP		256 /* an identification may grow by so much from one data packet to the next */
 #define ID_ORDERLY	8    /* so many in a row show that the host counts them up… */
 #define ID_RECENT	1024 /* …and then one that is older by up to so many is a copy */
@@ -97,8 +97,7 @@ static uint32_t signature(const struct segment *s)
 	memcpy(&header, &s->flags, sizeof(header));
 	memcpy(&times, &s->tsecr, sizeof(times));
 	h = numbers ^ header * 0x9e3779b97f4a7c15ull;
-	h ^= times * 0xc2b2ae3d27d4eb4full;
-	h ^= s->len * 0x165667b19e3779f9ull;
+	h += (times + s->len) * 0xc2b2ae3d27d4eb4full;
 	h *= 0x9e3779b97f4a7c15ull;
 	return (uint32_t)(h >> 32) | 1;
 }
@@ -133,18 +132,18 @@ static void note_duplicate(struct direction *d, const struct segment *s, uint64_
 		dup->offset_max_ns = offset_ns;
 }
 
-/* Whether a packet is the one with the same signature, @age_us later. */
+/* Whether a packet is the one with the same signature, some time later. */
 static __attribute__((noinline)) bool is_copy(struct direction *d, const struct segment *s,
-					      const struct recent *first, uint32_t age_us,
-					      uint64_t rtt_ns)
+					      uint32_t slot, uint32_t units, uint64_t rtt_ns)
 {
-	uint64_t age = (uint64_t)age_us * NS_PER_US;
+	const struct track *t = d->track;
+	uint64_t age = (uint64_t)units * RECENT_UNIT_NS;
 
-	if (age_us >= DUPLICATE_US)
+	if (age >= DUPLICATE_NS)
 		return false;
 	if (!s->ip_id && (!s->len || age >= (rtt_ns ? rtt_ns / 2 : NS_PER_MS)))
 		return false;
-	note_duplicate(d, s, age, first->macs, first->ttl);
+	note_duplicate(d, s, age, t->recent[slot].macs, t->ttls[slot]);
 	return true;
 }
 
@@ -152,15 +151,15 @@ static __attribute__((noinline)) bool is_copy(struct direction *d, const struct 
 static inline bool recall(struct direction *d, const struct segment *s, uint64_t now,
 			  uint64_t rtt_ns)
 {
-	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
+	uint32_t sig = signature(s), time = (uint32_t)(now / RECENT_UNIT_NS);
 	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1), *before = &d->track->signatures[slot];
 	struct recent *first = &d->track->recent[slot];
 
-	if (*before == sig && is_copy(d, s, first, us - first->time_us, rtt_ns))
+	if (*before == sig && is_copy(d, s, slot, time - first->time, rtt_ns))
 		return true;
 	*before = sig;
-	first->time_us = us;
-	first->ttl = s->ttl;
+	first->time = time;
+	d->track->ttls[slot] = s->ttl;
 	if (s->macs)
 		memcpy(first->macs, s->macs, 12);
 	else
@@ -322,7 +321,6 @@ static void count_again(struct flow *f, unsigned from, const struct segment *s, 
 	uint32_t n = len == s->len ? k->segments : flow_segments(f, from, len);
 
 	d->retrans[why] += n;
-	d->retrans_bytes += k->end - k->start;
 	d->lost += n;
 	k->again = true;
 	k->timeout = why == RETRANS_RTO;

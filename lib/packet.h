@@ -127,16 +127,20 @@ static inline void store_be64(uint8_t *p, uint64_t v)
 static inline unsigned packet_plain_tcp(const uint8_t *data, size_t captured, size_t len,
 					uint32_t *l3_end)
 {
-	uint32_t kind, doff;
+	uint32_t kind, rest, doff;
 	unsigned l4;
 
 	if (captured < ETH_HDR_LEN + 20 + 20)
 		return 0;
-	kind = load_be32(data + 12);
-	if (kind >> 8 == 0x080045 && data[23] == 6 && !(load_be16(data + 20) & 0x3fff)) {
+	/* Type, version and header's length, TOS; fragment, TTL, protocol. */
+	memcpy(&kind, data + 12, sizeof(kind));
+	memcpy(&rest, data + 20, sizeof(rest));
+	if ((kind & htobe32(0xffffff00)) == htobe32(0x08004500) &&
+	    (rest & htobe32(0x3fff00ff)) == htobe32(6)) {
 		l4 = ETH_HDR_LEN + 20;
 		*l3_end = ETH_HDR_LEN + (uint32_t)load_be16(data + 16);
-	} else if (kind >> 12 == 0x86dd6 && data[20] == 6 && captured >= ETH_HDR_LEN + 40 + 20) {
+	} else if ((kind & htobe32(0xfffff000)) == htobe32(0x86dd6000) && data[20] == 6 &&
+		   captured >= ETH_HDR_LEN + 40 + 20) {
 		l4 = ETH_HDR_LEN + 40;
 		*l3_end = l4 + load_be16(data + 18);
 	} else {

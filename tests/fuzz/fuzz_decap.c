@@ -55,9 +55,11 @@ static void check_together(const struct cap_packet *p, const struct segment *s)
 	struct cap_packet two[2] = {*p, *p};
 	struct segment many[2];
 	uint8_t what[2];
+	uint16_t keyed[2];
+	size_t n_keyed;
 
-	must(decap_batch(two, 2, many, what) == 2);
-	must(!many[0].as_last && many[1].as_last);
+	must(decap_batch(two, 2, many, what, keyed, &n_keyed) == 2);
+	must(n_keyed == 1 && !keyed[0] && !many[0].as_last && many[1].as_last);
 	must(flow_key_equal(&many[0].key, &s->key));
 	for (int i = 0; i < 2; i++) {
 		must(what[i] == DECAP_TCP && many[i].from == s->from && many[i].macs == s->macs);

@@ -107,6 +107,8 @@ static void packets_taken_together_are_what_each_of_them_is(void **state)
 	struct cap_packet p[N];
 	struct segment many[N];
 	const struct flow_key *key = NULL;
+	uint16_t keyed[N];
+	size_t n_keyed, seen = 0;
 	unsigned i;
 
 	pkt_begin(&k);
@@ -131,7 +133,7 @@ static void packets_taken_together_are_what_each_of_them_is(void **state)
 	p[RAW].data += 14;
 	p[RAW].captured -= 14;
 	p[RAW].length -= 14;
-	assert_int_equal(decap_batch(p, N, many, what), N - 1);
+	assert_int_equal(decap_batch(p, N, many, what, keyed, &n_keyed), N - 1);
 	for (i = 0; i < N; i++) {
 		assert_int_equal(what[i], decap(&p[i], &s, &big));
 		if (i == CUT) {
@@ -142,7 +144,10 @@ static void packets_taken_together_are_what_each_of_them_is(void **state)
 		assert_int_equal(many[i].as_last, as_last[i]);
 		key = many[i].as_last ? key : &many[i].key;
 		assert_true(flow_key_equal(key, &s.key));
+		if (!many[i].as_last)
+			assert_int_equal(keyed[seen++], i);
 	}
+	assert_int_equal(seen, n_keyed);
 }
 
 static void a_plain_segment_is_found_with_its_options(void **state)
