@@ -210,6 +210,16 @@ size_t capfile_batch(struct capfile *f, struct cap_packet *p, size_t max)
 	return n;
 }
 
+/* What lies behind the last batch, as far as it has been read; until the next one. */
+struct cap_ahead capfile_ahead(const struct capfile *f)
+{
+	return (struct cap_ahead){.at = f->buf + f->pos,
+				  .end = f->buf + f->len,
+				  .len_at = f->format->len_at,
+				  .extra = f->format->extra,
+				  .swapped = f->swapped};
+}
+
 /*
  * Reads the next packet.
  * @p: filled in; its data stay until the next call

@@ -63,6 +63,13 @@ struct cap_skipped {
 	char why[160];	  /* what ended the reading before the file's end; "" if nothing */
 };
 
+/* What lies behind the packets of a batch: packets, each of which has its length in it. */
+struct cap_ahead {
+	const uint8_t *at, *end;
+	uint8_t len_at, extra; /* where that length stands, 32 bits; what it does not count */
+	bool swapped;
+};
+
 /* Gives more bytes: as read(2). */
 typedef ssize_t (*cap_read)(void *ctx, void *buf, size_t len);
 
@@ -71,6 +78,7 @@ struct capfile;
 struct capfile *capfile_open(cap_read more, void *ctx, struct err *e);
 struct capfile *capfile_open_file(int fd, cap_read more, void *ctx, struct err *e);
 size_t capfile_batch(struct capfile *f, struct cap_packet *p, size_t max);
+struct cap_ahead capfile_ahead(const struct capfile *f);
 int capfile_next(struct capfile *f, struct cap_packet *p);
 const struct cap_interface *capfile_interface(const struct capfile *f, uint32_t number);
 uint32_t capfile_interfaces(const struct capfile *f);

@@ -17,6 +17,7 @@ struct cap_format {
 	int (*next)(struct capfile *f, struct cap_packet *p);
 	/* Packets that lie in the buffer: how many, up to @max. */
 	size_t (*whole)(struct capfile *f, struct cap_packet *p, size_t max);
+	uint8_t len_at, extra; /* of struct cap_ahead */
 };
 
 extern const struct cap_format cap_format_pcap, cap_format_pcapng;

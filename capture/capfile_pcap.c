@@ -7,7 +7,6 @@
 #define MAGIC_NS    0xa1b23c4du
 #define FILE_HEADER 24
 #define HEADER	    16
-#define AHEAD	    4096 /* bytes: about a batch of cut packets */
 
 /* The upper bits of the link type's word are other fields (FCS length). */
 #define LINK_MASK 0x0fffffffu
@@ -102,14 +101,6 @@ static inline __attribute__((always_inline)) size_t whole(struct capfile *f, str
 					   .captured = captured,
 					   .length = length,
 					   .link = link};
-		/*
-		 * The rest of the packet's headers; the one after the next, if they are alike; and
-		 * where packets are cut, what comes when these have been worked off.
-		 */
-		__builtin_prefetch(at + 64);
-		__builtin_prefetch(at + 2 * (HEADER + captured));
-		__builtin_prefetch(at + AHEAD);
-		__builtin_prefetch(at + AHEAD + 64);
 		at += HEADER + captured;
 	}
 	f->pos = (size_t)(at - f->buf);
@@ -123,4 +114,4 @@ static size_t pcap_whole(struct capfile *f, struct cap_packet *p, size_t max)
 	return f->swapped ? whole(f, p, max, true) : whole(f, p, max, false);
 }
 
-const struct cap_format cap_format_pcap = {"pcap", pcap_begin, pcap_next, pcap_whole};
+const struct cap_format cap_format_pcap = {"pcap", pcap_begin, pcap_next, pcap_whole, 8, HEADER};

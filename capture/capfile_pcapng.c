@@ -353,4 +353,5 @@ static size_t pcapng_whole(struct capfile *f, struct cap_packet *p, size_t max)
 	return n;
 }
 
-const struct cap_format cap_format_pcapng = {"pcapng", pcapng_begin, pcapng_next, pcapng_whole};
+const struct cap_format cap_format_pcapng = {"pcapng", pcapng_begin, pcapng_next, pcapng_whole, 4,
+					     0};

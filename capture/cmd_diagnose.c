@@ -152,14 +152,14 @@ static int begin(struct run *r, struct err *e)
 }
 
 /* Those that the filter does not want are overwritten. */
-static void take(struct run *r, struct cap_packet *p, size_t n)
+static void take(struct run *r, struct cap_packet *p, size_t n, struct cap_ahead ahead)
 {
 	size_t i, kept = 0;
 
 	for (i = 0; r->filter && i < n; i++)
 		if (source_wanted(r->filter, &p[i]))
 			p[kept++] = p[i];
-	diagnosis_packets(r->d, p, r->filter ? kept : n);
+	diagnosis_packets(r->d, p, r->filter ? kept : n, ahead);
 }
 
 /* Flow by flow, so that what is written of a million of them is never held at once. */
@@ -266,7 +266,7 @@ static void read_packets(struct run *r, struct capfile *f)
 	size_t n;
 
 	while (!interrupted && (n = capfile_batch(f, p, AT_ONCE)))
-		take(r, p, n);
+		take(r, p, n, capfile_ahead(f));
 }
 
 /* Reads one file, as a part of what was read before if it goes on where that ended. */
@@ -295,7 +295,7 @@ static int read_one(struct run *r, const char *path, struct err *e)
 	}
 	r->files[r->n_files++] = f;
 	if (any)
-		take(r, &p, 1);
+		take(r, &p, 1, (struct cap_ahead){0});
 	read_packets(r, f);
 	/* There may be thousands of files. */
 	capfile_done(f);
@@ -380,7 +380,7 @@ static int read_live(struct run *r, struct err *e)
 			tell_now(r, s, &told, now);
 
 		if (got > 0)
-			take(r, &p, 1);
+			take(r, &p, 1, (struct cap_ahead){0});
 		else if (got == 0)
 			poll(NULL, 0, POLL_MS);
 		else

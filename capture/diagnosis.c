@@ -41,6 +41,22 @@ struct ready {
 	uint8_t what[BATCH]; /* enum decap */
 };
 
+#define GUESSES 64  /* a power of 2 */
+#define SHORT	256 /* bytes: what follows such a one is near */
+
+/*
+ * What lies ahead. Where each packet begins only the one before it tells, and memory is slow: a
+ * step is made for each packet that is worked on, and the next batch's headers are in the cache by
+ * then. Three packets further on it is guessed: as long as what followed the last time on two of
+ * such lengths. Nothing but time depends on it.
+ */
+struct lookahead {
+	struct cap_ahead on;
+	uint8_t pair;  /* of the last two lengths */
+	uint32_t last; /* of these */
+	uint32_t guess[GUESSES];
+};
+
 /* Flows by last use. */
 struct flows {
 	struct flow *oldest, *newest;
@@ -58,6 +74,7 @@ struct diagnosis {
 	size_t n_flows, max_flows, n_busy;
 	struct flows busy, quiet;
 	struct ready ready;
+	struct lookahead look;
 };
 
 /*
@@ -341,9 +358,42 @@ static void take_too_big(struct diagnosis *d, const struct cap_packet *p)
 		flow_too_big(f, &big);
 }
 
-/* Takes captured packets, in their order. */
-void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n)
+static inline uint8_t pair_of(uint32_t before, uint32_t len)
 {
+	return (before * 31 + len) % GUESSES;
+}
+
+static inline void look_ahead(struct lookahead *l)
+{
+	size_t left = (size_t)(l->on.end - l->on.at);
+	uint32_t len, next, after;
+
+	if (left < 16)
+		return;
+	memcpy(&len, l->on.at + l->on.len_at, sizeof(len));
+	len = l->on.swapped ? __builtin_bswap32(len) : len;
+	if (len >= left - l->on.extra) {
+		l->on.at = l->on.end;
+		return;
+	}
+	l->on.at += len + l->on.extra;
+	__builtin_prefetch(l->on.at);
+	__builtin_prefetch(l->on.at + 64);
+	if (len < SHORT)
+		return;
+	l->guess[l->pair] = len;
+	l->pair = pair_of(l->last, len);
+	l->last = len;
+	next = l->guess[l->pair];
+	after = l->guess[pair_of(len, next)];
+	__builtin_prefetch((const void *)((uintptr_t)l->on.at + next + after + 2u * l->on.extra));
+}
+
+/* Takes captured packets, in their order. @ahead: what lies behind them; zeroed: not known */
+void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n,
+		       struct cap_ahead ahead)
+{
+	d->look.on = ahead;
 	for (; n; p += BATCH) {
 		size_t i, some = n < BATCH ? n : BATCH, tcp = make_ready(d, p, some), keyed = 0;
 
@@ -358,6 +408,7 @@ void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n
 
 			uint64_t now = steady(d, s->time_ns);
 
+			look_ahead(&d->look);
 			if (now != s->time_ns)
 				s->time_ns = now;
 			if (what == DECAP_TCP) {
@@ -375,7 +426,7 @@ void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n
 /* Takes a captured packet. */
 void diagnosis_packet(struct diagnosis *d, const struct cap_packet *p)
 {
-	diagnosis_packets(d, p, 1);
+	diagnosis_packets(d, p, 1, (struct cap_ahead){0});
 }
 
 /* Judges what is not judged yet. More packets may follow. */

@@ -31,7 +31,8 @@ struct diagnosis_hooks {
 
 struct diagnosis *diagnosis_new(size_t max_flows, uint64_t seed,
 				const struct diagnosis_hooks *hooks, struct err *e);
-void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n);
+void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n,
+		       struct cap_ahead ahead);
 void diagnosis_packet(struct diagnosis *d, const struct cap_packet *p);
 void diagnosis_end(struct diagnosis *d);
 const struct flow **diagnosis_flows(const struct diagnosis *d, size_t *n);

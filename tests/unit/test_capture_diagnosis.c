@@ -71,6 +71,46 @@ static void each_pair_of_ends_is_one_flow(void **state)
 	diagnosis_free(d);
 }
 
+/* It is memory that may be read, and says anything at all. */
+static void whatever_lies_ahead_changes_nothing(void **state)
+{
+	struct cap_packet p[64];
+	uint8_t *noise = malloc(4096);
+	uint64_t x = 88172645463325252ull; /* xorshift64 (Marsaglia 2003) */
+	unsigned i, size, shape;
+
+	pkt_begin(&k);
+	pkt_ipv4(&k, NULL, 0);
+	pkt_tcp(&k, PKT_ACK, NULL, 0);
+	pkt_finish(&k);
+	for (i = 0; i < 64; i++)
+		p[i] = (struct cap_packet){.time_ns = 1 + i,
+					   .data = k.data,
+					   .captured = k.len,
+					   .length = k.len,
+					   .link = LINK_ETHERNET};
+	for (i = 0; i < 4096; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		/* Lengths of all orders, in either byte order. */
+		noise[i] = i & 3 && i & 8 ? 0 : (uint8_t)(x >> 24);
+	}
+	begin(10);
+	for (size = 0; size <= 4096; size++)
+		for (shape = 0; shape < 4; shape++)
+			diagnosis_packets(d, p, 64,
+					  (struct cap_ahead){.at = noise + 4096 - size,
+							     .end = noise + 4096,
+							     .len_at = shape & 1 ? 4 : 8,
+							     .extra = shape & 1 ? 0 : 16,
+							     .swapped = shape & 2});
+	assert_int_equal(diagnosis_totals(d)->kinds[DECAP_TCP], 64 * 4097 * 4);
+	assert_int_equal(flows(), 1);
+	diagnosis_free(d);
+	free(noise);
+}
+
 static void the_flow_with_the_most_data_comes_first(void **state)
 {
 	const struct flow **all;
@@ -170,6 +210,7 @@ int main(void)
 		cmocka_unit_test(at_the_limit_the_longest_unused_goes_and_is_told_of),
 		cmocka_unit_test(a_flood_of_flows_takes_no_more_than_the_limit),
 		cmocka_unit_test(a_syn_with_another_number_is_another_connection),
+		cmocka_unit_test(whatever_lies_ahead_changes_nothing),
 		cmocka_unit_test(a_clock_that_is_set_back_is_counted_and_time_goes_on),
 		cmocka_unit_test(a_quiet_flow_has_no_track_and_still_counts_when_it_wakes),
 	};

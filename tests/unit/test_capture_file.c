@@ -150,6 +150,8 @@ static void assert_batches(size_t max, size_t step)
 	f = open_it();
 	assert_non_null(f);
 	while ((n = capfile_batch(f, many, max))) {
+		struct cap_ahead ahead = capfile_ahead(f);
+
 		assert_true(n <= max);
 		for (i = 0; i < n; i++) {
 			all++;
@@ -158,6 +160,11 @@ static void assert_batches(size_t max, size_t step)
 			assert_int_equal(many[i].data[0], all * 3 & 0xff);
 			assert_int_equal(many[i].data[all * 3 - 1], all * 3 & 0xff);
 		}
+		/* What lies ahead is the next one, if it has been read. */
+		assert_ptr_equal(ahead.at, many[n - 1].data + many[n - 1].captured);
+		if (ahead.end - ahead.at >= 16 && all != 19)
+			assert_int_equal(ahead.at[ahead.len_at] | ahead.at[ahead.len_at + 3],
+					 (all + 1) * 3);
 	}
 	assert_int_equal(all, 50);
 	assert_int_equal(capfile_skipped(f)->broken, 1);
