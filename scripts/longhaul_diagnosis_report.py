@@ -13,7 +13,8 @@ from longhaul_readers import FRAME
 HEALTHY = ("path", "application", "start")
 # Of what a healthy flow's capture may be like, and its hosts; the others say that something is wrong.
 HARMLESS = ("super_segments", "several_places", "time_backwards", "mid_capture")
-ASKED = {"headers only": 5, "full-size packets": 3, "super-segments": 3}     # times as fast as tcptrace
+RIVALS = ("tcptrace", "tshark")
+ASKED = {"headers only": (5, 100), "full-size packets": (3, 100)}      # times as fast as tcptrace, tshark
 SHARES = {
     "receive_window": ("receive window, with a closed one", "`tcpi_rwnd_limited`", ("receive_window", "zero_window")),
     "send_buffer": ("send buffer", "sampled `tcp_info`", ("send_buffer",)),
@@ -178,14 +179,13 @@ def speed(measured: dict) -> list[str]:
              "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for name, row in measured["files"].items():
         rates = row["rates"]
-        asked = ASKED[name]
-        bound = rates["read"] / rates["tshark"]
-        ratio, slow = rates["longhaul"] / rates["tcptrace"], rates["longhaul"] / rates["tshark"]
+        ratios = [rates["longhaul"] / rates[other] for other in RIVALS]
+        told = [f"{ratio:.{digits}f} × {other} ({f'{asked} asked for: {met(ratio >= asked)}' if asked else 'none asked for'})"
+                for ratio, other, asked, digits in zip(ratios, RIVALS, ASKED.get(name, (0, 0)), (1, 0))]
         lines.append(f"| {name} | {row['packets']:,} | {row['longer']:.1%} | {row['bytes'] / row['packets'] - 16:.0f} | "
                      f"{row['bytes'] / 1e6:.0f} | {rates['longhaul']:.2f} | {rates['longhaul --json']:.2f} | {rates['tcptrace']:.2f} | "
-                     f"{rates['tcptrace -l -r']:.2f} | {rates['tshark']:.3f} | {rates['read']:.2f} | {ratio:.1f} × tcptrace "
-                     f"({asked} asked for: {met(ratio >= asked)}), {slow:.0f} × tshark (100: {met(slow >= 100)}"
-                     f"{'' if bound >= 100 else f'; reading alone is {bound:.0f} ×'}) |")
+                     f"{rates['tcptrace -l -r']:.2f} | {rates['tshark']:.3f} | {rates['read']:.2f} | {', '.join(told)}; "
+                     f"reading alone is {rates['read'] / rates['tshark']:.0f} × tshark |")
     half, flows = measured["flows"]
     idle = idle_flow(measured)
     return [*lines, "", "## Many flows", "", f"{flows['flows']:,} connections of {flows['packets']:,} packets, of which none ends: "
@@ -216,10 +216,10 @@ def figures(document: Document) -> list[dict]:
     for place in PLACES:
         flows = healthy_flows(runs, place)
         found.append(threshold(f"false alarms, {place}, share of healthy flows", _share(map(is_alarm, flows)), 0.01, True))
-    for name, row in document["speed"]["files"].items():
-        rates = row["rates"]
-        found += [threshold(f"speed, {name}, times tcptrace", rates["longhaul"] / rates["tcptrace"], ASKED[name]),
-                  threshold(f"speed, {name}, times tshark", rates["longhaul"] / rates["tshark"], 100)]
+    for name, asked in ASKED.items():
+        rates = document["speed"]["files"][name]["rates"]
+        found += [threshold(f"speed, {name}, times {other}", rates["longhaul"] / rates[other], least)
+                  for other, least in zip(RIVALS, asked)]
     found.append(threshold("memory of an idle flow, bytes", idle_flow(document["speed"]), 1024, True))
     return found
 
