@@ -253,7 +253,7 @@ static void touch(struct diagnosis *d, struct flow *f, uint64_t now)
 static __attribute__((noinline)) void quiet_some(struct diagnosis *d, uint64_t now)
 {
 	/* Two at a time keep up with any traffic: each packet makes one flow busy at most. */
-	for (int i = 0; i < 2 && now >= d->quiet_ns; i++) {
+	for (int i = 0; i < 2 && d->busy.oldest && now >= d->quiet_ns; i++) {
 		struct flow *f = d->busy.oldest;
 
 		delist(d, f);
@@ -397,8 +397,10 @@ void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n
 	for (; n; p += BATCH) {
 		size_t i, some = n < BATCH ? n : BATCH, tcp = make_ready(d, p, some), keyed = 0;
 
-		if (!d->totals.first_ns)
+		if (!d->totals.packets) {
+			d->shift_ns = !p->time_ns; /* no time at all is 0 everywhere */
 			d->totals.first_ns = p->time_ns + d->shift_ns;
+		}
 		d->totals.packets += some;
 		d->totals.kinds[DECAP_TCP] += tcp;
 		n -= some;

@@ -202,6 +202,26 @@ static void a_quiet_flow_has_no_track_and_still_counts_when_it_wakes(void **stat
 	diagnosis_free(d);
 }
 
+static void time_may_begin_at_nothing_and_be_as_late_as_can_be_written(void **state)
+{
+	const struct flow **all;
+	size_t n;
+
+	begin(10);
+	packet(0, 1000, PKT_ACK, 1, 10);
+	packet(500, 1000, PKT_ACK, 11, 10);
+	assert_int_equal(diagnosis_totals(d)->last_ns - diagnosis_totals(d)->first_ns, 500);
+	all = diagnosis_flows(d, &n);
+	assert_int_equal(all[0]->last_ns - all[0]->first_ns, 500);
+	free(all);
+	diagnosis_free(d);
+	begin(10);
+	packet(UINT64_MAX, 1000, PKT_ACK, 1, 10);
+	packet(UINT64_MAX, 1001, PKT_ACK, 1, 10);
+	assert_int_equal(flows(), 2);
+	diagnosis_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +233,7 @@ int main(void)
 		cmocka_unit_test(whatever_lies_ahead_changes_nothing),
 		cmocka_unit_test(a_clock_that_is_set_back_is_counted_and_time_goes_on),
 		cmocka_unit_test(a_quiet_flow_has_no_track_and_still_counts_when_it_wakes),
+		cmocka_unit_test(time_may_begin_at_nothing_and_be_as_late_as_can_be_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
