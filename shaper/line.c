@@ -151,8 +151,8 @@ static int check_end(struct line *l, unsigned i, struct err *e)
 	end->up = info.up && info.running;
 	end->lro_was_on = link_hold_lro_off(end->name);
 	if (!end->up)
-		log_warning("%s is down; frames pass when it is up: `ip link set %s up`", end->name,
-			    end->name);
+		log_warning("%s is down; frames pass when it is up: `ip link set dev %s up`",
+			    end->name, end->name);
 	return 0;
 }
 

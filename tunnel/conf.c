@@ -246,14 +246,20 @@ static int call_far(void *ctx, const char *value, struct err *e)
 	}
 }
 
-/* The next of a comma list's words at *at, which moves on. Returns its length; *at is NULL behind
- * the last. */
+/* The next of a comma list's words at *at, which moves on; blanks around it are none of it. Returns
+ * its length; *at is NULL behind the last. */
 static size_t next_word(const char **at, const char **word)
 {
 	size_t len = strcspn(*at, ",");
 
 	*word = *at;
 	*at = (*at)[len] ? *at + len + 1 : NULL;
+	while (len && strchr(" \t", **word)) {
+		(*word)++;
+		len--;
+	}
+	while (len && strchr(" \t", (*word)[len - 1]))
+		len--;
 	return len;
 }
 

@@ -56,14 +56,14 @@ void port_link_changed(struct port *p, const struct link_info *info)
 		if (info->mtu < p->conf->mtu)
 			log_warning(
 				"port %s: MTU %u is below the LAN's %llu: larger frames will be dropped; "
-				"`ip link set %s mtu %llu`, or say [port %s] mtu = %u",
+				"`ip link set dev %s mtu %llu`, or say [port %s] mtu = %u",
 				p->conf->name, info->mtu, (unsigned long long)p->conf->mtu,
 				p->conf->name, (unsigned long long)p->conf->mtu, p->conf->name,
 				info->mtu);
 	}
 	if (info && *info->master && !p->enslaved)
 		log_warning(
-			"port %s is enslaved to %s now: its frames are bridged twice; free it with `ip link set %s "
+			"port %s is enslaved to %s now: its frames are bridged twice; free it with `ip link set dev %s "
 			"nomaster`",
 			p->conf->name, info->master, p->conf->name);
 	p->enslaved = info && *info->master;

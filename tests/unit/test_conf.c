@@ -241,7 +241,7 @@ static const char file[] =
 	"[tag 7]\nmtu = 1300\n\n"
 	"[tunnel]\ninterface = eth0\nouter = capsulator\nmtu = 1400\nwscale = 7\n"
 	"storm_limit = 500\nmax_macs = 50\nmac_age = 60s\nname = kyoto\n"
-	"site = Kyoto\nwithout = merge\noversize = drop\ntos = off\nmtu_raise = 10s\nstripes = auto\n\n"
+	"site = Kyoto\nwithout = merge , port-windows\noversize = drop\ntos = off\nmtu_raise = 10s\nstripes = auto\n\n"
 	"[peer tokyo]\naddress = 192.0.2.1\n[peer osaka]\naddress = 192.0.2.2\n"
 	"[port eth1]\ntag = 1\n[port tap0]\nkind = tap\ntag = 7\nmtu = 9000\n\n"
 	"[tag 1]\nwscale = off\nstorm_limit = 0\nmax_macs = 1\noversize = fragment\nstripes = 3\n";
@@ -256,7 +256,7 @@ static void a_file_says_what_the_command_line_can(void **state)
 	assert_int_equal(c.mac_age_ns, 60000000000);
 	assert_int_equal(c.tos, CONF_TOS_OFF);
 	assert_int_equal(c.mtu_raise_ns, 10000000000);
-	assert_int_equal(c.without, WITHOUT_MERGE);
+	assert_int_equal(c.without, WITHOUT_MERGE | WITHOUT_PORT_WINDOWS);
 	assert_int_equal(c.n_peers, 2);
 	assert_peer(0, "tokyo", "192.0.2.1");
 	assert_peer(1, "osaka", "192.0.2.2");
