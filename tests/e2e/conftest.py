@@ -23,6 +23,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import sys
 import uuid
 from pathlib import Path
@@ -40,6 +41,10 @@ SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime er
 LOG_LINES = 60
 SESSION_MARK = "LONGHAUL_TEST_SESSION"
 WORKERS_MAX = 12
+
+# A shell starts what it puts into the background with SIGINT ignored, and that is inherited by every program tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _labs: list[Lab] = []   # those open now, in the order in which they were built
 
