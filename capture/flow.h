@@ -36,7 +36,6 @@ enum retrans {
 #define SENT_MAX       65536 /* segments in flight that are remembered: 2.9 GB of super-segments */
 #define ACKS_KEPT      256   /* ACKs on their way to the sender that are told apart */
 #define HOLES_MAX      32
-#define RECENT_UNIT_NS 1000
 #define RECENT_PACKETS 128 /* that a duplicate is recognised among; a power of 2 */
 
 /* Times in nanoseconds; min is 0 while n is. */
@@ -131,7 +130,7 @@ struct hole {
 
 /* A packet that another one may be a copy of. */
 struct recent {
-	uint32_t time; /* in units of RECENT_UNIT_NS, of which 4294 s are all */
+	uint32_t time_us;
 	uint8_t macs[12];
 };
 

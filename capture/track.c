@@ -28,7 +28,7 @@
 #define SENT_FIRST	32
 #define RTO_MIN_NS	(200 * NS_PER_MS) /* Linux's and Windows's; RFC 6298 would have 1 s */
 #define POSITION_JUMP	(1ull << 30)	  /* further than any window: not of this stream */
-#define DUPLICATE_NS	NS_PER_S	  /* a copy that comes later is something else */
+#define DUPLICATE_US	1000000u	  /* a copy that comes later is something else */
 #define ID_STEP		256 /* an identification may grow by so much from one data packet to the next */
 #define ID_ORDERLY	8    /* so many in a row show that the host counts them up… */
 #define ID_RECENT	1024 /* …and then one that is older by up to so many is a copy */
@@ -132,14 +132,14 @@ static void note_duplicate(struct direction *d, const struct segment *s, uint64_
 		dup->offset_max_ns = offset_ns;
 }
 
-/* Whether a packet is the one with the same signature, some time later. */
+/* Whether a packet is the one with the same signature, @age_us later. */
 static __attribute__((noinline)) bool is_copy(struct direction *d, const struct segment *s,
-					      uint32_t slot, uint32_t units, uint64_t rtt_ns)
+					      uint32_t slot, uint32_t age_us, uint64_t rtt_ns)
 {
 	const struct track *t = d->track;
-	uint64_t age = (uint64_t)units * RECENT_UNIT_NS;
+	uint64_t age = (uint64_t)age_us * NS_PER_US;
 
-	if (age >= DUPLICATE_NS)
+	if (age_us >= DUPLICATE_US)
 		return false;
 	if (!s->ip_id && (!s->len || age >= (rtt_ns ? rtt_ns / 2 : NS_PER_MS)))
 		return false;
@@ -151,14 +151,14 @@ static __attribute__((noinline)) bool is_copy(struct direction *d, const struct 
 static inline bool recall(struct direction *d, const struct segment *s, uint64_t now,
 			  uint64_t rtt_ns)
 {
-	uint32_t sig = signature(s), time = (uint32_t)(now / RECENT_UNIT_NS);
+	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
 	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1), *before = &d->track->signatures[slot];
 	struct recent *first = &d->track->recent[slot];
 
-	if (*before == sig && is_copy(d, s, slot, time - first->time, rtt_ns))
+	if (*before == sig && is_copy(d, s, slot, us - first->time_us, rtt_ns))
 		return true;
 	*before = sig;
-	first->time = time;
+	first->time_us = us;
 	d->track->ttls[slot] = s->ttl;
 	if (s->macs)
 		memcpy(first->macs, s->macs, 12);

@@ -114,7 +114,8 @@ def test_streams_find_ports_where_most_are_taken_or_just_closed(make_lab, args):
     lab = make_lab()
     for letter in "AB":
         lab.site(letter).run("sysctl -qw net.ipv4.ip_local_port_range='40000 40499'")
-    a, b = start(lab, *args)
+    a, b = tunnels = start(lab, *args)
+    before = [descriptors(tunnel) for tunnel in tunnels]
     for n in range(2):      # streams of the first crowd, closed, keep their ports for a minute
         many = open_many(lab, 160, port=PORT + n)
         ports = [int(port) for line in lab.site("A").run("ss -Htn state established").stdout.splitlines()
@@ -122,8 +123,4 @@ def test_streams_find_ports_where_most_are_taken_or_just_closed(make_lab, args):
         assert len(set(ports)) == len(ports) > 160 and all(40000 <= port < 40500 for port in ports)
         use(many)
         assert bypassed(a) == bypassed(b) == {}
-        said = many.close(PATIENCE)
-        assert (said["over"], said["wrong"], said["lost"]) == (many.count, 0, 0)
-        many.process.stop()
-        wait_for(lambda: accel(a)["flows"] == accel(b)["flows"] == 0, PATIENCE, "all flows to end")
-        wait_for(lambda: accel(a)["streams"][0]["streams"] <= 64, TIMEOUT, "streams to be closed")
+        end(many, tunnels, before)
