@@ -8,7 +8,7 @@ from typing import Iterable
 import longhaul_bench as bench
 from longhaul_bench import Document
 from longhaul_corpus import PLACES
-from longhaul_readers import FRAME
+from longhaul_readers import FRAME, LONGER_MOST
 
 HEALTHY = ("path", "application", "start")
 # Of what a healthy flow's capture may be like, and its hosts; the others say that something is wrong.
@@ -172,7 +172,7 @@ def speed(measured: dict) -> list[str]:
              "it takes to copy the file out of the page cache and look at nothing: no program that copies all of it is faster.", "",
              "Headers only and super-segments are of captures at the sender, cut behind the headers and with all bytes; there a "
              "host has several segments as one packet. Full-size packets are of captures at the receiver behind a line that is the "
-             f"bottleneck, with all bytes: those of which at most 2 % of the packets are longer than a frame of "
+             f"bottleneck, with all bytes: those of which at most {LONGER_MOST * 100:.0f} % of the packets are longer than a frame of "
              f"{FRAME} bytes, merged by the receiving host.", "",
              "| capture | packets | longer than a frame | bytes of each in the file | MB | `longhaul diagnose` Mpackets/s | `--json` | "
              "tcptrace | tcptrace -l -r | tshark | read alone | |",

@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
+from longhaul_capture import read_pcap
 from longhaul_lab import longhaul
 
 # What goes again within a round trip, as SACKs let it, tshark calls out of order; at the sender nothing can be.
 FIELDS = ("tcp.srcport", "tcp.len", "tcp.analysis.retransmission", "tcp.analysis.out_of_order", "tcp.analysis.ack_rtt")
 FRAME = 1514    # bytes of the longest frame of the corpus's lines, without FCS
+LONGER_MOST = 0.02  # share of packets longer than that in what is called full-size
 GLOBAL_HEADER = struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1)
 
 
@@ -89,19 +91,9 @@ def tshark(capture: Path, client_port: int) -> Facts:
 
 # ------------------------------------------------------------------ large files
 
-def packet_lengths(capture: Path) -> list[int]:
-    """Of each packet, the bytes it had where it was captured."""
-    data, at, lengths = capture.read_bytes(), 24, []
-    while at + 16 <= len(data):
-        kept, length = struct.unpack_from("<2I", data, at + 8)
-        lengths.append(length)
-        at += 16 + kept
-    return lengths
-
-
 def longer_than_frames(captures: Sequence[Path]) -> float:
     """The share of packets that are longer than a frame on the wire: several that a host had as one."""
-    lengths = [length for capture in captures for length in packet_lengths(capture)]
+    lengths = [packet.length for capture in captures for packet in read_pcap(capture)]
     return sum(length > FRAME for length in lengths) / max(len(lengths), 1)
 
 
