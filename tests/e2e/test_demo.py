@@ -51,7 +51,8 @@ def assert_all_ways_were_taken(far: dict[str, Any], printed: str, picture: Path)
     assert len({row["sha256_sent"] for row in ways.values()}) == len(ways)
     for key, row in ways.items():
         rewritten = key in ("wscale", "wscale_2008")
-        assert row["bytes"] == MB and 33304 - 1448 < row["advertised_window"] <= 33304
+        # How near to its end a window comes within 1 MB is up to how hB's kernel counts the memory of what arrives.
+        assert row["bytes"] == MB and 33304 // 2 < row["advertised_window"] <= 33304
         assert (row["advertised_scale"], row["told_scale"]) == ((0, 7) if rewritten else (None, None))
         assert (row["accelerated"], row["bypassed"]) == ([1, 1] if key == "accel" else [0, 0], 0)
         assert row["line_dropped"] == 0
