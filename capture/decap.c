@@ -325,10 +325,14 @@ static __attribute__((noinline)) void walk_options(struct segment *s, const uint
 	s->malformed = it.malformed;
 }
 
-static inline void read_options(struct segment *s, const uint8_t *tcp, size_t captured)
+/* By far the most frequent options: two NOPs and timestamps (RFC 7323 appendix A). */
+#define USUAL_HEADER  32
+#define USUAL_OPTIONS 0x0101080au
+
+static inline void read_options(struct segment *s, const uint8_t *tcp, size_t captured, bool usual)
 {
-	/* By far the most frequent: two NOPs and timestamps (RFC 7323 appendix A). */
-	if (tcp[12] >> 4 == 8 && captured >= 32 && load_be32(tcp + 20) == 0x0101080a) {
+	if (usual || (tcp[12] >> 4 == USUAL_HEADER / 4 && captured >= USUAL_HEADER &&
+		      load_be32(tcp + 20) == USUAL_OPTIONS)) {
 		no_options(s, true);
 		put_pair(&s->tsecr, load_be32(tcp + 28), load_be32(tcp + 24));
 		return;
@@ -342,12 +346,13 @@ static inline void read_options(struct segment *s, const uint8_t *tcp, size_t ca
  * @len: of header and payload, on the wire
  * @captured: bytes at @tcp
  * @frame: bytes of the whole frame on the wire
+ * @usual: it is known that the options are USUAL_OPTIONS, and there
  */
 static inline __attribute__((always_inline)) enum decap read_segment(
 	struct segment *restrict s, unsigned version, const uint8_t *restrict ip,
-	const uint8_t *restrict tcp, size_t len, size_t captured, uint32_t frame)
+	const uint8_t *restrict tcp, size_t len, size_t captured, uint32_t frame, bool usual)
 {
-	size_t header = (size_t)(tcp[12] >> 4) * 4;
+	size_t header = usual ? USUAL_HEADER : (size_t)(tcp[12] >> 4) * 4;
 
 	put_pair(&s->ack, load_be32(tcp + 8), load_be32(tcp + 4));
 	put_four(&s->flags, tcp[13], load_be16(tcp + 14), load_be16(tcp + 16),
@@ -355,7 +360,7 @@ static inline __attribute__((always_inline)) enum decap read_segment(
 	put_pair(&s->len, (uint32_t)(len - header), frame);
 	s->ttl = ip[version == 4 ? 8 : 7];
 	s->ce = ((version == 4 ? ip[1] : ip[1] >> 4) & 3) == 3;
-	read_options(s, tcp, captured);
+	read_options(s, tcp, captured, usual);
 	return DECAP_TCP;
 }
 
@@ -438,7 +443,7 @@ static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p
 		s->macs = part.macs;
 		s->from = make_key(&s->key, k.ip_version, part.data + k.l3, part.data + k.l4);
 		return read_segment(s, k.ip_version, part.data + k.l3, part.data + k.l4,
-				    k.l3_end - k.l4, part.captured - k.l4, p->length);
+				    k.l3_end - k.l4, part.captured - k.l4, p->length, false);
 	}
 	if (err == PACKET_L3_INVALID)
 		return DECAP_INVALID;
@@ -454,13 +459,13 @@ static __attribute__((noinline)) enum decap decap_any(const struct cap_packet *p
 static inline __attribute__((always_inline)) enum decap read_plain(const struct cap_packet *p,
 								   struct segment *s,
 								   unsigned version, unsigned l4,
-								   uint32_t end)
+								   uint32_t end, bool usual)
 {
 	put_pair(&s->at.interface, p->interface, 0);
 	put_pair(&s->at.tag, 0, FIRST(FIRST(0u, 8) | SECOND((uint32_t)p->way, 8), 16));
 	s->macs = p->data;
 	return read_segment(s, version, p->data + ETH_HDR_LEN, p->data + l4, end - l4,
-			    p->captured - l4, p->length);
+			    p->captured - l4, p->length, usual);
 }
 
 /* A copy of its own, so that IPv4's has none of its branches and calls. */
@@ -468,7 +473,7 @@ static __attribute__((noinline)) enum decap read_plain_v6(const struct cap_packe
 							  struct segment *s, uint32_t end)
 {
 	s->from = make_key_v6(&s->key, p->data + ETH_HDR_LEN, p->data + ETH_HDR_LEN + 40);
-	return read_plain(p, s, 6, ETH_HDR_LEN + 40, end);
+	return read_plain(p, s, 6, ETH_HDR_LEN + 40, end, false);
 }
 
 /*
@@ -489,7 +494,7 @@ enum decap decap(const struct cap_packet *p, struct segment *s, struct too_big *
 	l4 = p->link == LINK_ETHERNET ? packet_plain_tcp(p->data, p->captured, p->length, &end) : 0;
 	if (l4 == ETH_HDR_LEN + 20) {
 		s->from = make_key_v4(&s->key, p->data + ETH_HDR_LEN, p->data + l4);
-		return read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
+		return read_plain(p, s, 4, ETH_HDR_LEN + 20, end, false);
 	}
 	return l4 ? read_plain_v6(p, s, end) : decap_any(p, s, big);
 }
@@ -509,6 +514,31 @@ static inline struct ends read_ends(const uint8_t *frame)
 	e.addr_back = e.addr << 32 | e.addr >> 32;
 	e.port_back = e.port << 16 | e.port >> 16;
 	return e;
+}
+
+/* The fields of a word that must be what they are in another. */
+static inline uint32_t differ(const uint8_t *at, uint32_t like, uint32_t fields)
+{
+	return (load_be32(at) ^ like) & fields;
+}
+
+/*
+ * Whether a packet is what most are: IPv4 as packet_plain_tcp() wants it, with USUAL_OPTIONS. All
+ * is asked at once, since it is so or not so again and again.
+ * @end: of the IP packet
+ */
+static inline bool is_usual(const struct cap_packet *p, uint32_t *end)
+{
+	const uint8_t *ip = p->data + ETH_HDR_LEN, *tcp = ip + 20;
+	const uint32_t least = ETH_HDR_LEN + 20 + USUAL_HEADER;
+
+	if (p->link != LINK_ETHERNET || p->captured < least)
+		return false;
+	*end = ETH_HDR_LEN + (uint32_t)load_be16(ip + 2);
+	return !(differ(ip - 2, 0x08004500, 0xffffff00) | differ(ip + 6, 6, 0x3fff00ff) |
+		 differ(tcp + 12, USUAL_HEADER / 4u << 28, 0xf0000000) |
+		 differ(tcp + 20, USUAL_OPTIONS, UINT32_MAX)) &&
+	       *end >= least && *end <= p->length;
 }
 
 /*
@@ -532,16 +562,21 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 	for (i = 0; i < n; i++, p++, s++) {
 		struct too_big big;
 		uint32_t end;
+		bool usual = is_usual(p, &end);
 
-		if (p->link == LINK_ETHERNET &&
-		    packet_plain_tcp(p->data, p->captured, p->length, &end) == ETH_HDR_LEN + 20) {
+		if (usual ||
+		    (p->link == LINK_ETHERNET &&
+		     packet_plain_tcp(p->data, p->captured, p->length, &end) == ETH_HDR_LEN + 20)) {
 			struct ends e = read_ends(p->data);
 			bool same = !((e.addr ^ last.addr) | (e.port ^ last.port));
 			bool back = !((e.addr ^ last.addr_back) | (e.port ^ last.port_back));
 
 			s->time_ns = p->time_ns;
 			what[i] = DECAP_TCP;
-			read_plain(p, s, 4, ETH_HDR_LEN + 20, end);
+			if (usual)
+				read_plain(p, s, 4, ETH_HDR_LEN + 20, end, true);
+			else
+				read_plain(p, s, 4, ETH_HDR_LEN + 20, end, false);
 			if (plain & (same | back)) {
 				s->from = from ^ !same;
 				s->as_last = true;

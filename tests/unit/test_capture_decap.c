@@ -150,6 +150,55 @@ static void packets_taken_together_are_what_each_of_them_is(void **state)
 	assert_int_equal(seen, n_keyed);
 }
 
+/* With whatever is not as in most packets, decap_batch() comes to what decap() does. */
+static void assert_nothing_is_taken_for_usual(const struct cap_packet *p)
+{
+	struct segment batched;
+	uint16_t keyed;
+	uint8_t what;
+	size_t n_keyed;
+
+	decap_batch(p, 1, &batched, &what, &keyed, &n_keyed);
+	assert_int_equal(what, decap(p, &s, &big));
+	if (what != DECAP_TCP)
+		return;
+	assert_same_segment(&s, &batched);
+	assert_true(flow_key_equal(&batched.key, &s.key));
+}
+
+static void what_differs_from_the_usual_packet_is_looked_at_closely(void **state)
+{
+	static const uint8_t options[] = {1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8};
+	struct cap_packet p;
+	uint32_t headers, i;
+
+	pkt_begin(&k);
+	make_tcp(&k, PKT_ACK | PKT_PSH, options, sizeof(options), 20);
+	headers = k.l4 + 32u;
+	for (i = 0; i < headers * 8; i++) {
+		p = (struct cap_packet){
+			.data = k.data, .captured = k.len, .length = k.len, .link = LINK_ETHERNET};
+		k.data[i / 8] ^= 1u << i % 8;
+		assert_nothing_is_taken_for_usual(&p);
+		p.captured = headers;
+		assert_nothing_is_taken_for_usual(&p);
+		p.length = headers;
+		assert_nothing_is_taken_for_usual(&p);
+		k.data[i / 8] ^= 1u << i % 8;
+	}
+	for (i = 0; i <= k.len; i++) {
+		uint8_t *exact = malloc(i + 1);
+
+		memcpy(exact, k.data, i);
+		p = (struct cap_packet){
+			.data = exact, .captured = i, .length = k.len, .link = LINK_ETHERNET};
+		assert_nothing_is_taken_for_usual(&p);
+		p.length = i;
+		assert_nothing_is_taken_for_usual(&p);
+		free(exact);
+	}
+}
+
 static void a_plain_segment_is_found_with_its_options(void **state)
 {
 	static const uint8_t options[] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2,
@@ -449,6 +498,7 @@ static void an_icmp_too_big_tells_of_its_flow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_differs_from_the_usual_packet_is_looked_at_closely),
 		cmocka_unit_test(a_plain_segment_is_found_with_its_options),
 		cmocka_unit_test(packets_taken_together_are_what_each_of_them_is),
 		cmocka_unit_test(both_directions_have_one_key),
