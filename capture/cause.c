@@ -124,26 +124,18 @@ bool cause_alike(uint32_t one, uint32_t other, uint32_t slack)
 bool cause_own_clock(const struct evidence *v)
 {
 	const struct epoch *e = v->e;
-	unsigned all = 0, on_ack = 0, prompt = 0, own = 0, early = 0, rests = 0, rests_own = 0;
-	unsigned i = 0;
+	const struct rhythm *past = &v->t->rhythm;
+	uint32_t all = past->bursts + e->bursts, on_ack = past->on_ack + e->bursts_on_ack;
+	uint32_t own = past->own + e->bursts_own, early = past->early + e->bursts_early;
+	uint32_t rests = past->rests + e->rests, rests_own = past->rests_own + e->rests_own;
 
-	while (e) {
-		all += e->bursts;
-		on_ack += e->bursts_on_ack;
-		prompt += e->bursts_prompt;
-		own += e->bursts_own;
-		early += e->bursts_early;
-		rests += e->rests;
-		rests_own += e->rests_own;
-		e = cause_past(v, ++i);
-	}
 	if (own >= OWN_LEAST && own * OWN_PART >= all)
 		return true;
 	if (early >= EARLY_LEAST && early * EARLY_PART >= all)
 		return true;
 	if (rests_own >= RESTS_LEAST && rests_own * 3 >= rests * 2)
 		return true;
-	return on_ack > EPOCHS_KEPT && prompt * PROMPT_PART < on_ack;
+	return on_ack > EPOCHS_KEPT && (past->prompt + e->bursts_prompt) * PROMPT_PART < on_ack;
 }
 
 /*

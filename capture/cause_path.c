@@ -56,12 +56,12 @@ static bool saturated(const struct evidence *v)
 		rate = rate_of(p);
 		least = rate < least ? rate : least;
 		most = rate > most ? rate : most;
+		if (most - least > most / RATE_SLACK)
+			return false;
 		low = p->flight < low ? p->flight : low;
 		high = p->flight > high ? p->flight : high;
 		queue += p->queue_ns;
 	}
-	if (most - least > most / RATE_SLACK)
-		return false;
 	queue /= LOOK_BACK + 1;
 	return (high - low > high / FLIGHT_SLACK && v->wait_ns > QUEUE_LEAST) ||
 	       (queue > QUEUE_LEAST && queue > v->rtt_ns / STANDING_PART);

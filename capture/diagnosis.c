@@ -29,7 +29,7 @@
 #define QUIET_NS      (30 * NS_PER_S)
 #define BUSY_MAX \
 	16384	    /* flows that may have tracks, 25 KB each: a million must not take all memory */
-#define BATCH	 32 /* packets whose flows are fetched into the cache side by side */
+#define BATCH	 64 /* packets whose flows are fetched into the cache side by side */
 #define TOUCH_NS NS_PER_S /* how exact the order by last use is */
 #define JUMP_NS	 NS_PER_S
 #define UNUSED	 (UINT64_MAX / 2) /* further than TOUCH_NS from any time */
@@ -244,13 +244,13 @@ static bool is_reuse(const struct flow *f, const struct segment *s)
 }
 
 /* To be called only where it is more than TOUCH_NS since it was. */
-static void touch(struct diagnosis *d, struct flow *f, uint64_t now)
+static __attribute__((cold)) void touch(struct diagnosis *d, struct flow *f, uint64_t now)
 {
 	delist(d, f);
 	enlist(d, f, false, now);
 }
 
-static __attribute__((noinline)) void quiet_some(struct diagnosis *d, uint64_t now)
+static __attribute__((cold)) void quiet_some(struct diagnosis *d, uint64_t now)
 {
 	/* Two at a time keep up with any traffic: each packet makes one flow busy at most. */
 	for (int i = 0; i < 2 && d->busy.oldest && now >= d->quiet_ns; i++) {
@@ -312,12 +312,12 @@ static inline void take_segment(struct diagnosis *d, const struct segment *s, si
 			return;
 		}
 	}
-	if (now - f->used_ns >= TOUCH_NS)
+	if (unlikely(now - f->used_ns >= TOUCH_NS))
 		touch(d, f, now);
-	if (d->hooks.segment)
+	if (unlikely(d->hooks.segment))
 		d->hooks.segment(d->hooks.ctx, f, s);
 	flow_segment(f, s);
-	if (now >= d->quiet_ns)
+	if (unlikely(now >= d->quiet_ns))
 		quiet_some(d, now);
 }
 
@@ -346,7 +346,7 @@ static size_t make_ready(struct diagnosis *d, const struct cap_packet *p, size_t
 	return tcp;
 }
 
-static void take_too_big(struct diagnosis *d, const struct cap_packet *p)
+static __attribute__((cold)) void take_too_big(struct diagnosis *d, const struct cap_packet *p)
 {
 	struct segment s;
 	struct too_big big;
@@ -411,7 +411,7 @@ void diagnosis_packets(struct diagnosis *d, const struct cap_packet *p, size_t n
 			uint64_t now = steady(d, s->time_ns);
 
 			look_ahead(&d->look);
-			if (now != s->time_ns)
+			if (unlikely(now != s->time_ns))
 				s->time_ns = now;
 			if (what == DECAP_TCP) {
 				keyed = s->as_last ? keyed : i;

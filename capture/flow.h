@@ -7,6 +7,9 @@
 
 #include <assert.h>
 
+/* What hardly any packet is: the compiler puts it where it is not in the way of the others. */
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 /* What limits a transfer at a time. The order is the one of reports; names and rules: cause.c. */
 enum cause_id {
 	CAUSE_RECEIVE_WINDOW,
@@ -105,6 +108,11 @@ struct epoch {
 	uint8_t cause;	      /* what had the most of its time */
 };
 
+/* Of several epochs: the sums of what tells whether a sender has a clock of its own. */
+struct rhythm {
+	uint32_t bursts, on_ack, prompt, own, early, rests, rests_own;
+};
+
 /* A segment in flight, for round trips and for what its retransmission means. */
 struct sent {
 	uint64_t end;
@@ -185,9 +193,10 @@ struct track {
 		uint64_t fresh, held[CAUSES];
 	} mark; /* its direction's, when progress was last asked for */
 	struct epoch now, past[EPOCHS_KEPT];
-	uint32_t n_past;     /* judged altogether */
-	uint32_t own_flight; /* up to which it has shown a clock of its own; 0: it has not */
-	uint32_t own_round;  /* when it did so last */
+	struct rhythm rhythm; /* of past */
+	uint32_t n_past;      /* judged altogether */
+	uint32_t own_flight;  /* up to which it has shown a clock of its own; 0: it has not */
+	uint32_t own_round;   /* when it did so last */
 };
 
 /* One direction: from the end of that number in the key to the other. */

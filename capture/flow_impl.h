@@ -77,5 +77,6 @@ void limit_round_trip(struct direction *d, const struct direction *r, uint64_t f
 void limit_end(struct flow *f, unsigned from);
 
 void interval_add(struct direction *d, uint64_t start, uint64_t end, unsigned cause);
+void interval_recause(struct direction *d, uint64_t since, unsigned was, unsigned is);
 
 #endif

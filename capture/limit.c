@@ -37,7 +37,6 @@
 #include "capture/flow_impl.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define EPOCH_MIN_NS (10 * NS_PER_MS) /* shorter round trips are taken several at a time */
 #define EPOCH_MAX_NS (2 * NS_PER_S)
@@ -77,6 +76,31 @@ static void epoch_begin(struct track *t, uint64_t now)
 		.start_ns = now, .rtt_min = UINT64_MAX, .back_min = UINT64_MAX, .room = UINT32_MAX};
 }
 
+/* Puts an epoch among those that the rules look back on. */
+static void epoch_keep(struct track *t, const struct epoch *e)
+{
+	static const struct epoch none;
+	struct epoch *slot = &t->past[t->n_past % EPOCHS_KEPT];
+	const struct epoch *old = t->n_past++ < EPOCHS_KEPT ? &none : slot;
+	struct rhythm *r = &t->rhythm;
+
+	r->bursts += (uint32_t)e->bursts - old->bursts;
+	r->on_ack += (uint32_t)e->bursts_on_ack - old->bursts_on_ack;
+	r->prompt += (uint32_t)e->bursts_prompt - old->bursts_prompt;
+	r->own += (uint32_t)e->bursts_own - old->bursts_own;
+	r->early += (uint32_t)e->bursts_early - old->bursts_early;
+	r->rests += (uint32_t)e->rests - old->rests;
+	r->rests_own += (uint32_t)e->rests_own - old->rests_own;
+	*slot = *e;
+}
+
+/* Forgets the epochs before. */
+static void epochs_forget(struct track *t)
+{
+	t->n_past = 0;
+	t->rhythm = (struct rhythm){0};
+}
+
 /* Begins to look at a direction, or again after it was quiet. */
 void limit_begin(struct flow *f, unsigned from, uint64_t now)
 {
@@ -93,64 +117,6 @@ void limit_begin(struct flow *f, unsigned from, uint64_t now)
 	t->hold = HOLD_IDLE;
 	t->ack_waits_ns = NEVER;
 	epoch_begin(t, now);
-}
-
-static void interval_merge_shortest(struct direction *d)
-{
-	struct interval *v = d->intervals;
-	uint16_t i, at = 1;
-
-	for (i = 1; i + 1 < d->n_intervals; i++)
-		if (v[i].end_ns - v[i].start_ns < v[at].end_ns - v[at].start_ns)
-			at = i;
-	v[at - 1].end_ns = v[at].end_ns;
-	memmove(&v[at], &v[at + 1], (size_t)(d->n_intervals - at - 1) * sizeof(*v));
-	d->n_intervals--;
-	d->merged++;
-}
-
-/* Adds a stretch of time; one that goes on with the same cause makes the last one longer. */
-void interval_add(struct direction *d, uint64_t start, uint64_t end, unsigned cause)
-{
-	struct interval *last = d->n_intervals ? &d->intervals[d->n_intervals - 1] : NULL;
-
-	if (end <= start)
-		return;
-	if (last && last->cause == cause) {
-		last->end_ns = end;
-		return;
-	}
-	if (d->n_intervals == INTERVALS_MAX) {
-		interval_merge_shortest(d);
-	} else if (d->n_intervals == d->room_intervals) {
-		uint16_t room = d->room_intervals ? (uint16_t)(d->room_intervals * 2) : 4;
-		struct interval *more = realloc(d->intervals, room * sizeof(*more));
-
-		if (!more)
-			return;
-		d->intervals = more;
-		d->room_intervals = room;
-	}
-	d->intervals[d->n_intervals++] =
-		(struct interval){.start_ns = start, .end_ns = end, .cause = (uint8_t)cause};
-}
-
-/* From a time on, what was told as the one is the other, as far as it is the last interval. */
-static void interval_recause(struct direction *d, uint64_t since, unsigned was, unsigned is)
-{
-	struct interval *last = d->n_intervals ? &d->intervals[d->n_intervals - 1] : NULL;
-	uint64_t end;
-
-	if (!last || last->cause != was || last->end_ns <= since)
-		return;
-	end = last->end_ns;
-	if (last->start_ns < since) {
-		last->end_ns = since;
-	} else {
-		since = last->start_ns;
-		d->n_intervals--;
-	}
-	interval_add(d, since, end, is);
 }
 
 /* The part of an epoch's time that losses hold, if it was judged so. */
@@ -199,7 +165,7 @@ static void give_time(struct direction *d, struct epoch *e, unsigned judged)
 	unsigned window = judged == CAUSE_PATH || judged == CAUSE_NAGLE_DELAYED_ACK
 				  ? judged
 				  : CAUSE_RECEIVE_WINDOW;
-	uint64_t given[CAUSES] = {0};
+	uint64_t given[CAUSES] = {0}, largest;
 	unsigned i, most = judged;
 
 	given[CAUSE_APPLICATION] += e->held[HOLD_IDLE] + e->held[HOLD_DRAIN];
@@ -207,10 +173,12 @@ static void give_time(struct direction *d, struct epoch *e, unsigned judged)
 	given[loss] += e->held[HOLD_TIMEOUT];
 	given[window] += e->held[HOLD_WINDOW];
 	given[judged] += e->held[HOLD_FLIGHT];
+	largest = given[judged];
 	for (i = 0; i < CAUSES; i++) {
+		/* No branch: it could not be foreseen. */
+		most = given[i] > largest ? i : most;
+		largest = given[i] > largest ? given[i] : largest;
 		d->held[i] += given[i];
-		if (given[i] > given[most])
-			most = i;
 	}
 	d->window_area += given[CAUSE_RECEIVE_WINDOW] * (uint64_t)e->window;
 	d->flight_area += given[CAUSE_SEND_BUFFER] * (uint64_t)e->peak;
@@ -310,7 +278,7 @@ static void epoch_close(struct flow *f, unsigned from, uint64_t now)
 		d->best_rate = rate > d->best_rate ? rate : d->best_rate;
 	}
 	d->rounds++;
-	t->past[t->n_past++ % EPOCHS_KEPT] = *e;
+	epoch_keep(t, e);
 	epoch_begin(t, now);
 }
 
@@ -330,15 +298,14 @@ static inline void account(struct direction *d, uint64_t now)
 	struct track *t = d->track;
 	uint64_t dt = now - t->view_ns;
 
-	if (now <= t->view_ns)
+	if (unlikely(now <= t->view_ns))
 		return;
 	t->view_ns = now;
 	/* Before its first data and after its last ones a direction is not limited by anything. */
-	if (!d->first_data_ns)
+	if (unlikely(!d->first_data_ns))
 		return;
 	t->now.held[t->hold] += dt;
-	if (t->hold != HOLD_IDLE && t->hold != HOLD_ZERO)
-		account_flight(d, t, dt);
+	account_flight(d, t, (t->hold != HOLD_IDLE) & (t->hold != HOLD_ZERO) ? dt : 0);
 }
 
 /* Moves time of this epoch from what it was taken for to what it turned out to be. */
@@ -370,15 +337,15 @@ static inline void view_ack(struct direction *d, const struct direction *r, cons
 	uint32_t mss = d->mss;
 
 	account(d, when > t->event_ns ? when : t->event_ns);
-	if (t->unasked_ns) {
+	if (unlikely(t->unasked_ns)) {
 		e->bursts_early += when - t->unasked_ns < PROMPT_NS;
 		t->unasked_ns = 0;
 	}
 	if (a->ack > t->view_una) {
 		uint64_t since = t->ack_ns > e->start_ns ? t->ack_ns : e->start_ns;
 
-		if (when > since && when - since > e->silence_ns)
-			e->silence_ns = when - since;
+		since = when > since ? when - since : 0;
+		e->silence_ns = since > e->silence_ns ? since : e->silence_ns;
 		e->acked += (uint32_t)(a->ack - t->view_una);
 		if (!d->fin || a->ack < d->next || t->view_una + 1 < a->ack)
 			t->done_ns = when;
@@ -513,15 +480,14 @@ void limit_round_trip(struct direction *d, const struct direction *r, uint64_t f
 	struct track *t = d->track;
 	struct epoch *e;
 
-	if (!t)
+	if (unlikely(!t))
 		return;
 	e = &t->now;
 	if (forth_ns) {
 		e->rtt_sum += forth_ns;
 		e->rtt_n++;
 		e->rtt_min = forth_ns < e->rtt_min ? forth_ns : e->rtt_min;
-		if (!t->full && forth_ns > r->rtt.min + DELAYED_ACK_NS)
-			e->late_acks++;
+		e->late_acks += !t->full & (forth_ns > r->rtt.min + DELAYED_ACK_NS);
 	}
 	if (back_ns) {
 		note_jitter(t, back_ns);
@@ -558,12 +524,12 @@ static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 	struct epoch *e = &t->now;
 	uint64_t since = t->ack_ns > t->data_ns ? t->ack_ns : t->data_ns;
 	uint64_t idle = now - since < e->held[HOLD_IDLE] ? now - since : e->held[HOLD_IDLE];
-	bool late = late_for_once(t, idle);
+	bool prompt = idle < 2 * pause_ns(f), late = !prompt && late_for_once(t, idle);
 
-	if (idle < 2 * pause_ns(f) || (late && idle < LATE_NS)) {
+	if (prompt || (late && idle < LATE_NS)) {
 		/* It was waiting for that very ACK. */
 		reassign(e, t->tail_hold, HOLD_IDLE, idle);
-		e->late += late && idle >= 2 * pause_ns(f);
+		e->late += late;
 		return;
 	}
 	if (t->tail_hold == HOLD_FLIGHT && !late)
@@ -576,7 +542,7 @@ static void end_of_idle(struct flow *f, unsigned from, uint64_t now)
 	d->held[CAUSE_APPLICATION] += idle;
 	interval_add(d, now - idle, now, CAUSE_APPLICATION);
 	if (idle >= RESTART_NS) {
-		t->n_past = 0;
+		epochs_forget(t);
 		t->lost = false;
 	}
 }
@@ -688,11 +654,13 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t pause = pause_ns(f), soon = (pause < ANSWER_NS ? pause : ANSWER_NS) + jitter(d);
-	bool early = false;
-	uint64_t rest = now - t->data_ns, since = since_ack(d, s, now, &early);
-	bool held = s->flags & TCP_PSH && s->len < direction_mss(f, from);
-	bool ended = (t->pushed && !t->full) || held;
+	uint64_t rest = now - t->data_ns, since;
+	bool held = !!(s->flags & TCP_PSH) & (s->len < direction_mss(f, from));
+	bool ended = (t->pushed & !t->full) | held, early = false;
 
+	if (rest < pause && rest < REST_NS)
+		return;
+	since = since_ack(d, s, now, &early);
 	if (rest >= REST_NS && !k->again) {
 		e->rests++;
 		e->rests_own += since >= soon && k->start - t->rested > 2 * direction_mss(f, from);
@@ -705,9 +673,9 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	e->bursts_ended += ended;
 	e->bursts_on_ack += since < soon;
 	e->bursts_prompt += since < PROMPT_NS + jitter(d);
-	e->bursts_own += since >= LATE_NS && ended;
-	e->bursts_early += early && ended && since >= soon;
-	t->unasked_ns = !early && ended && since >= soon ? now : 0;
+	e->bursts_own += (since >= LATE_NS) & ended;
+	e->bursts_early += early & ended & (since >= soon);
+	t->unasked_ns = !early & ended & (since >= soon) ? now : 0;
 }
 
 static inline uint32_t larger(uint32_t a, uint32_t b)
@@ -724,13 +692,13 @@ void limit_data(struct flow *f, struct direction *d, struct direction *r, const 
 	uint64_t flight, room, window;
 	uint32_t mss = d->mss, full;
 
-	if (d->first_data_ns == now && d->fresh == k->fresh) {
+	if (unlikely(d->first_data_ns == now && d->fresh == k->fresh)) {
 		epoch_begin(t, now);
 		t->data_ns = now;
 	}
 	if (t->hold == HOLD_IDLE)
 		end_of_idle(f, direction_end(f, d), now);
-	if (k->timeout) {
+	if (unlikely(k->timeout)) {
 		uint64_t left = t->tail_ns;
 
 		left -= reassign(e, HOLD_TIMEOUT, HOLD_FLIGHT, left);
@@ -738,9 +706,9 @@ void limit_data(struct flow *f, struct direction *d, struct direction *r, const 
 	}
 	if (now - e->start_ns >= EPOCH_MIN_NS && now - e->start_ns >= epoch_length(f))
 		epoch_close(f, direction_end(f, d), now);
-	if (k->probe || k->reordered)
+	if (unlikely(k->probe || k->reordered))
 		return;
-	if (k->again)
+	if (unlikely(k->again))
 		note_loss(f, direction_end(f, d), k);
 	if (now - t->data_ns >= REACTION_NS) /* the shortest pause there is */
 		note_burst(f, direction_end(f, d), s, k, now);
@@ -760,7 +728,7 @@ void limit_data(struct flow *f, struct direction *d, struct direction *r, const 
 	e->peak = larger(e->peak, (uint32_t)flight);
 	d->peak = larger(d->peak, (uint32_t)flight);
 	e->room = room < e->room ? (uint32_t)room : e->room;
-	e->window = !e->window || window < e->window ? (uint32_t)window : e->window;
+	e->window = !e->window | (window < e->window) ? (uint32_t)window : e->window;
 	t->hold = !d->have_ack || room >= mss ? HOLD_FLIGHT
 		  : closed(d, r, window)      ? HOLD_ZERO
 					      : HOLD_WINDOW;

@@ -40,7 +40,7 @@ static struct sent *sent_at(struct track *t, uint32_t i)
 	return &t->sent[(t->sent_head + i) & (t->sent_room - 1)];
 }
 
-static bool grow_sent(struct track *t)
+static __attribute__((cold)) bool grow_sent(struct track *t)
 {
 	uint32_t room = t->sent_room ? t->sent_room * 2 : SENT_FIRST, i;
 	struct sent *larger;
@@ -103,8 +103,9 @@ static uint32_t signature(const struct segment *s)
 }
 
 /* @first: the packet's MACs when it came first; NULL if that is not known, nor how long ago. */
-static void note_duplicate(struct direction *d, const struct segment *s, uint64_t offset_ns,
-			   const uint8_t *first, uint8_t ttl)
+static __attribute__((cold)) void note_duplicate(struct direction *d, const struct segment *s,
+						 uint64_t offset_ns, const uint8_t *first,
+						 uint8_t ttl)
 {
 	struct duplicates *dup = d->dup;
 
@@ -133,8 +134,8 @@ static void note_duplicate(struct direction *d, const struct segment *s, uint64_
 }
 
 /* Whether a packet is the one with the same signature, @age_us later. */
-static __attribute__((noinline)) bool is_copy(struct direction *d, const struct segment *s,
-					      uint32_t slot, uint32_t age_us, uint64_t rtt_ns)
+static __attribute__((cold)) bool is_copy(struct direction *d, const struct segment *s,
+					  uint32_t slot, uint32_t age_us, uint64_t rtt_ns)
 {
 	const struct track *t = d->track;
 	uint64_t age = (uint64_t)age_us * NS_PER_US;
@@ -197,8 +198,8 @@ void track_remember(struct direction *d, const struct segment *s, uint64_t now)
 
 /* ---------------------------------------------------------------------- data */
 
-static void add_hole(struct direction *d, uint64_t start, uint64_t end, const struct segment *s,
-		     uint64_t now)
+static __attribute__((cold)) void add_hole(struct direction *d, uint64_t start, uint64_t end,
+					   const struct segment *s, uint64_t now)
 {
 	struct track *t = d->track;
 
@@ -422,15 +423,11 @@ static inline void note_scale(struct direction *d, struct direction *r, uint64_t
 /* Of how many segments of the wire one is, and whether the last of them is full. */
 static inline void note_segments(struct sent_kind *k, uint32_t len, uint32_t mss)
 {
-	k->segments = 1;
-	if (len > mss) {
-		uint32_t n = len <= 2 * mss ? 1 + (len == 2 * mss) : len / mss;
+	/* No branch: it could not be foreseen. */
+	uint32_t n = len / mss;
 
-		k->full = n * mss == len;
-		k->segments = n + !k->full;
-	} else {
-		k->full = len == mss || !len;
-	}
+	k->full = n * mss == len;
+	k->segments = n + !k->full + !len;
 }
 
 /*
@@ -445,14 +442,14 @@ void track_data(struct flow *f, struct direction *d, struct direction *r, const 
 
 	*k = (struct sent_kind){.start = start, .end = start + s->len};
 	note_segments(k, s->len, d->mss);
-	if (start - d->next + POSITION_JUMP > 2 * POSITION_JUMP)
+	if (unlikely(start - d->next + POSITION_JUMP > 2 * POSITION_JUMP))
 		k->start = k->end = d->next; /* of another stream: counted as a packet, no more */
 	d->payload += s->len;
-	if (k->end <= d->next) {
+	if (unlikely(k->end <= d->next)) {
 		if (s->len && k->end > k->start)
 			old_data(f, direction_end(f, d), s, k, now);
 	} else {
-		if (k->start > d->next) {
+		if (unlikely(k->start > d->next)) {
 			add_hole(d, d->next, k->start, s, now);
 		} else if (k->start < d->next) {
 			/* The old part is a retransmission that was cut anew. */
@@ -470,7 +467,7 @@ void track_data(struct flow *f, struct direction *d, struct direction *r, const 
 		d->next = k->end;
 		note_scale(d, r, k->end, s->len);
 	}
-	if (s->flags & TCP_FIN && k->end == d->next && !d->rst)
+	if (unlikely(s->flags & TCP_FIN && k->end == d->next && !d->rst))
 		d->next = k->end + 1;
 	d->fresh += k->fresh;
 	if (s->len) {
@@ -548,15 +545,15 @@ static inline uint32_t scaled_window(const struct direction *d, const struct seg
 
 static inline void note_window(struct direction *d, const struct segment *s, uint32_t window)
 {
-	if (s->flags & (TCP_SYN | TCP_RST))
+	if (unlikely(s->flags & (TCP_SYN | TCP_RST)))
 		return;
-	if (window < d->window_min || window > d->window_max) {
+	if (unlikely(window < d->window_min || window > d->window_max)) {
 		d->window_min = window < d->window_min || !d->window_max ? window : d->window_min;
 		d->window_max = window > d->window_max ? window : d->window_max;
 	}
-	if (s->window > d->raw_window_max)
+	if (unlikely(s->window > d->raw_window_max))
 		d->raw_window_max = s->window;
-	if (!s->window)
+	if (unlikely(!s->window))
 		d->zero_windows++;
 }
 
@@ -565,7 +562,7 @@ static inline void echo_sent(struct track *t, const struct segment *s, uint64_t 
 {
 	bool probe;
 
-	if (!s->has_ts)
+	if (unlikely(!s->has_ts))
 		return;
 	/*
 	 * Only the first packet with a time stamp tells when it was new. One branch, which is
@@ -577,7 +574,7 @@ static inline void echo_sent(struct track *t, const struct segment *s, uint64_t 
 		t->probe_tsval = s->tsval;
 		t->probe_ns = now;
 	}
-	if (!t->any_tsval)
+	if (unlikely(!t->any_tsval))
 		t->any_tsval = true;
 	t->last_tsval = s->tsval;
 }
@@ -588,7 +585,7 @@ static inline void echo_got(struct direction *d, const struct direction *r, cons
 	struct track *t = d->track;
 	int32_t past;
 
-	if (!t || !s->has_ts)
+	if (unlikely(!t || !s->has_ts))
 		return;
 	past = (int32_t)(s->tsecr - t->probe_tsval);
 	if (!(t->probing & (past >= 0)))
@@ -611,11 +608,11 @@ static inline void take_ack(struct direction *d, struct direction *r, uint64_t a
 		limit_round_trip(d, r, sample, 0);
 	}
 	/* Written only where it changes: most ACKs find all of it as it is to be. */
-	if (t->dupacks)
+	if (unlikely(t->dupacks))
 		t->dupacks = 0;
-	if (t->big_timeouts)
+	if (unlikely(t->big_timeouts))
 		t->big_timeouts = 0;
-	if ((t->in_fast | t->in_timeout) && ack >= t->recover)
+	if (unlikely((t->in_fast | t->in_timeout) && ack >= t->recover))
 		t->in_fast = t->in_timeout = false;
 	d->last_ack_ns = now;
 }
@@ -670,9 +667,10 @@ void track_ack(struct flow *f, struct direction *d, struct direction *r, const s
 	window = scaled_window(r, s);
 	note_window(r, s, window);
 	echo_got(r, d, s, now);
-	if (ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < una || s->flags & TCP_RST)
+	if (unlikely(ack > d->next + POSITION_JUMP || ack + POSITION_JUMP < una ||
+		     s->flags & TCP_RST))
 		return;
-	if (ack > d->next) {
+	if (unlikely(ack > d->next)) {
 		d->unseen++; /* somebody else's packet, or one that the capture has missed */
 		if (t)
 			limit_settle(d);

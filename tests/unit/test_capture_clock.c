@@ -106,6 +106,7 @@ static void what_has_stood_in_a_queue_echoes_old_time_stamps_of_many_acks(void *
 		own += t->past[i].bursts_own + t->past[i].bursts_early;
 	}
 	assert_true(bursts > 8 * EPOCHS_KEPT);
+	assert_int_equal(t->rhythm.bursts, bursts);
 	assert_int_equal(own, 0);
 	assert_true(share(CAUSE_APPLICATION) < 0.1);
 	sim_end(&s);
