@@ -170,8 +170,10 @@ def speed(measured: dict) -> list[str]:
              "`longhaul diagnose` and tcptrace are held against each other as they are used without options, which is brief; what "
              "it takes to be told all of every flow, `--json` and `-l -r`, stands beside them. Read alone is what "
              "it takes to copy the file out of the page cache and look at nothing: no program that copies all of it is faster.", "",
-             "Headers only and super-segments are of captures at the sender, cut behind the headers and with all bytes; there a "
-             "host has several segments as one packet. Full-size packets are of captures at the receiver behind a line that is the "
+             "Headers only and super-segments are of captures at the sender, three of `path` and three of `congestion`, cut behind the "
+             "headers and with all bytes; there a host has several segments as one packet. Where segments are lost and SACKed in all "
+             "of them (six of `congestion`), there is more to look at, for us more than for tcptrace. Full-size packets are of captures "
+             "at the receiver behind a line that is the "
              f"bottleneck, with all bytes: those of which at most {LONGER_MOST * 100:.0f} % of the packets are longer than a frame of "
              f"{FRAME} bytes, merged by the receiving host.", "",
              "| capture | packets | longer than a frame | bytes of each in the file | MB | `longhaul diagnose` Mpackets/s | `--json` | "
