@@ -94,7 +94,7 @@ static bool limits(const struct evidence *v)
 		return false;
 	/* Where ACKs come as regularly as writes, small segments tell: nobody waits with those. */
 	return e->bursts_on_ack * 2 < e->bursts ||
-	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 8 * e->small);
+	       (e->bursts >= 4 && e->small * 4 >= e->bursts * 3 && e->full <= 8u * e->small);
 }
 
 /* Before its clock had shown, what it sent by that was taken for something else. */

@@ -15,7 +15,7 @@ static bool limits(const struct evidence *v)
 {
 	const struct epoch *e = v->e;
 
-	return e->late_acks && !e->retrans && e->small && e->bursts && e->full <= 2 * e->small &&
+	return e->late_acks && !e->retrans && e->small && e->bursts && e->full <= 2u * e->small &&
 	       e->bursts_on_ack * 2 >= e->bursts && e->peak < 4 * v->mss;
 }
 

@@ -32,7 +32,7 @@ static double rate_of(const struct epoch *e)
 static bool by_itself(const struct epoch *e)
 {
 	/* Writes may be as regular as ACKs; then it shows that most bursts are small. */
-	bool writes = e->small * 4 >= e->bursts * 3 && e->full <= 8 * e->small;
+	bool writes = e->small * 4 >= e->bursts * 3 && e->full <= 8u * e->small;
 
 	return e->bursts >= 2 && e->bursts_ended * 5 >= e->bursts * 4 &&
 	       (writes || e->bursts_on_ack * 4 <= e->bursts);

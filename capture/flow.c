@@ -218,6 +218,26 @@ static __attribute__((cold)) void begins(struct flow *f, const struct segment *s
 	place_streams(f, s);
 }
 
+/* What only the first packets of a direction tell, the last ones, and those that say so. */
+static __attribute__((cold)) void take_rare(struct flow *f, struct direction *d,
+					    const struct direction *o, const struct segment *s,
+					    uint64_t now)
+{
+	if (!f->first_ns)
+		f->first_ns = f->last_ns = now;
+	d->ce += s->ce;
+	if (s->has_ts && !d->has_ts && !d->syn) {
+		d->has_ts = true;
+		settle_mss(f, s->from);
+	}
+	/* Later packets can only tell where the other stream is. */
+	if (d->packets <= 2 || s->flags & TCP_SYN || !o->next)
+		begins(f, s, now);
+	d->fin |= !!(s->flags & TCP_FIN);
+	d->rst |= !!(s->flags & TCP_RST);
+	d->settled = d->packets > 2 && o->next && (d->has_ts || d->syn);
+}
+
 /* Data, or a FIN. Returns false if there is no memory to look at them. */
 static inline bool take_data(struct flow *f, struct direction *d, struct direction *o,
 			     const struct segment *s, unsigned from, uint64_t now)
@@ -251,8 +271,6 @@ void flow_segment(struct flow *f, const struct segment *s)
 
 	if (unlikely(!in_place(d, o, s)))
 		return;
-	if (unlikely(!f->first_ns))
-		f->first_ns = f->last_ns = now;
 	if (unlikely(now < f->last_ns)) {
 		f->backwards++;
 		now = f->last_ns;
@@ -262,19 +280,8 @@ void flow_segment(struct flow *f, const struct segment *s)
 	d->packets++;
 	d->bytes += s->frame;
 	d->pushed += !!(flags & TCP_PSH);
-	if (unlikely(s->ce))
-		d->ce++;
-	if (unlikely(s->has_ts && !d->has_ts && !d->syn)) {
-		d->has_ts = true;
-		settle_mss(f, from);
-	}
-	/* Later packets can only tell where the other stream is. */
-	if (unlikely(d->packets <= 2 || flags & TCP_SYN || !o->next))
-		begins(f, s, now);
-	if (unlikely(flags & (TCP_FIN | TCP_RST))) {
-		d->fin |= !!(flags & TCP_FIN);
-		d->rst |= !!(flags & TCP_RST);
-	}
+	if (unlikely((!d->settled) | s->ce | (flags & (TCP_SYN | TCP_FIN | TCP_RST))))
+		take_rare(f, d, o, s, now);
 	if ((s->len || flags & TCP_FIN) && !(flags & TCP_RST) && !take_data(f, d, o, s, from, now))
 		return;
 	if (flags & TCP_ACK)

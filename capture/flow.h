@@ -90,6 +90,7 @@ struct epoch {
 	uint32_t fresh;	 /* bytes sent for the first time */
 	uint32_t window; /* smallest that was advertised, bytes */
 	uint32_t room;	 /* least room in the window after sending, bytes */
+	uint32_t full;	 /* segments of MSS that were sent… */
 	uint16_t retrans, lost_queue, timeouts;
 	uint16_t bursts;	/* that began after a pause */
 	uint16_t bursts_on_ack; /* of them right after an ACK */
@@ -101,11 +102,11 @@ struct epoch {
 	uint16_t bursts_early;	/* …a little before an ACK came, and long after any other */
 	uint16_t rests;		/* long pauses, after each of which data were sent… */
 	uint16_t rests_own; /* …with no ACK before, and more before than a pacer lets go at once */
-	uint16_t small, full; /* segments of less than MSS, and of MSS, that were sent */
-	uint16_t late_acks;   /* of a small segment, as late as delayed ACKs are */
-	uint16_t late;	      /* silences for which the sender was only late */
-	uint8_t judged;	      /* what the time with data in flight was judged as */
-	uint8_t cause;	      /* what had the most of its time */
+	uint16_t small;	    /* …and of less */
+	uint16_t late_acks; /* of a small segment, as late as delayed ACKs are */
+	uint16_t late;	    /* silences for which the sender was only late */
+	uint8_t judged;	    /* what the time with data in flight was judged as */
+	uint8_t cause;	    /* what had the most of its time */
 };
 
 /* Of several epochs: the sums of what tells whether a sender has a clock of its own. */
@@ -138,8 +139,8 @@ struct hole {
 
 /* A packet that another one may be a copy of. */
 struct recent {
+	uint32_t signature; /* 0: none */
 	uint32_t time_us;
-	uint8_t macs[12];
 };
 
 /* What only a direction that is moving data needs; freed when it has been silent. */
@@ -147,11 +148,11 @@ struct track {
 	/* Written before they are read: not cleared, so that short transfers do not touch them. */
 	struct acked acks[ACKS_KEPT]; /* ring */
 	struct hole holes[HOLES_MAX];
-	struct recent recent[RECENT_PACKETS];
-	uint8_t ttls[RECENT_PACKETS]; /* of these */
+	uint8_t macs[RECENT_PACKETS][MACS_THERE]; /* of recent */
+	uint8_t ttls[RECENT_PACKETS];
 
-	uint32_t signatures[RECENT_PACKETS]; /* of recent; 0: none. The first that is cleared */
-	struct sent *sent;		     /* ring */
+	struct recent recent[RECENT_PACKETS]; /* the first that is cleared */
+	struct sent *sent;		      /* ring */
 	uint32_t sent_head, sent_n, sent_room;
 	uint32_t acks_head, acks_n;
 	uint64_t ack_waits_ns; /* when the first of them passed; far off if there is none */
@@ -225,6 +226,7 @@ struct direction {
 	uint8_t shift;	     /* what they are taken to be scaled by */
 	bool seen, syn, sack_ok, has_ts, fin, rst, have_ack, scale_known;
 	bool black_hole, too_big;
+	bool settled;	      /* its first packets have told what they can */
 	bool said;	      /* the two that follow are set */
 	uint16_t said_window; /* of its last segment, as it stood there… */
 	uint32_t said_ack;    /* …and what that acknowledged */

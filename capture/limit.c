@@ -690,7 +690,7 @@ void limit_data(struct flow *f, struct direction *d, struct direction *r, const 
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
 	uint64_t flight, room, window;
-	uint32_t mss = d->mss, full;
+	uint32_t mss = d->mss;
 
 	if (unlikely(d->first_data_ns == now && d->fresh == k->fresh)) {
 		epoch_begin(t, now);
@@ -717,8 +717,7 @@ void limit_data(struct flow *f, struct direction *d, struct direction *r, const 
 	t->pushed = s->flags & TCP_PSH;
 	t->full = k->full;
 	e->fresh += k->fresh;
-	full = e->full + (s->len ? k->segments - !k->full : 0);
-	e->full = full < UINT16_MAX ? (uint16_t)full : UINT16_MAX;
+	e->full += k->segments - !k->full;
 	e->small += !k->full;
 	flight = d->next > t->view_una ? d->next - t->view_una : 0;
 	window = t->view_edge > t->view_una ? t->view_edge - t->view_una : 0;

@@ -35,6 +35,8 @@ struct sighting {
 	uint16_t vid;	    /* VLAN */
 };
 
+#define MACS_THERE 16 /* destination and source are 12 of these; an IP header follows */
+
 /*
  * What a segment says; times are its capture's.
  *
@@ -63,8 +65,9 @@ struct segment {
 	uint8_t sacks;
 
 	struct sighting at;
-	const uint8_t *macs; /* destination and source, 12 bytes; NULL: no Ethernet header */
-	uint8_t from;	     /* end of the key that sent it: 0 or 1 */
+	const uint8_t
+		*macs; /* MACS_THERE bytes of an Ethernet header and on; NULL: there is none */
+	uint8_t from;  /* end of the key that sent it: 0 or 1 */
 	uint8_t ttl;
 	uint8_t ce;   /* the ECN field says "congestion experienced" */
 	bool as_last; /* decap_batch(): of the flow of the segment before it; has no key then */

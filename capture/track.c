@@ -144,7 +144,7 @@ static __attribute__((cold)) bool is_copy(struct direction *d, const struct segm
 		return false;
 	if (!s->ip_id && (!s->len || age >= (rtt_ns ? rtt_ns / 2 : NS_PER_MS)))
 		return false;
-	note_duplicate(d, s, age, t->recent[slot].macs, t->ttls[slot]);
+	note_duplicate(d, s, age, t->macs[slot], t->ttls[slot]);
 	return true;
 }
 
@@ -153,25 +153,26 @@ static inline bool recall(struct direction *d, const struct segment *s, uint64_t
 			  uint64_t rtt_ns)
 {
 	uint32_t sig = signature(s), us = (uint32_t)(now / NS_PER_US);
-	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1), *before = &d->track->signatures[slot];
-	struct recent *first = &d->track->recent[slot];
+	uint32_t slot = sig >> 16 & (RECENT_PACKETS - 1);
+	struct track *t = d->track;
+	struct recent *before = &t->recent[slot];
 
-	if (*before == sig && is_copy(d, s, slot, us - first->time_us, rtt_ns))
+	if (before->signature == sig && is_copy(d, s, slot, us - before->time_us, rtt_ns))
 		return true;
-	*before = sig;
-	first->time_us = us;
-	d->track->ttls[slot] = s->ttl;
+	*before = (struct recent){.signature = sig, .time_us = us};
+	t->ttls[slot] = s->ttl;
+	/* All of these bytes are one word. */
 	if (s->macs)
-		memcpy(first->macs, s->macs, 12);
+		memcpy(t->macs[slot], s->macs, sizeof(t->macs[slot]));
 	else
-		memset(first->macs, 0, 12);
+		memset(t->macs[slot], 0, sizeof(t->macs[slot]));
 	return false;
 }
 
 /* Makes a track that has seen nothing. Returns NULL without memory. */
 struct track *track_new(void)
 {
-	const size_t unread = offsetof(struct track, signatures);
+	const size_t unread = offsetof(struct track, recent);
 	struct track *t = malloc(sizeof(*t));
 
 	if (t)
@@ -540,7 +541,7 @@ static void read_sacks(struct flow *f, unsigned sender, const struct segment *s,
 
 static inline uint32_t scaled_window(const struct direction *d, const struct segment *s)
 {
-	return (uint32_t)s->window << (s->flags & TCP_SYN ? 0 : d->shift);
+	return unlikely(s->flags & TCP_SYN) ? s->window : (uint32_t)s->window << d->shift;
 }
 
 static inline void note_window(struct direction *d, const struct segment *s, uint32_t window)

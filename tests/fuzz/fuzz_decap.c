@@ -12,7 +12,7 @@ static void check_segment(const struct cap_packet *p, const struct segment *s)
 	must(s->from <= 1 && (s->key.version == 4 || s->key.version == 6));
 	must(memcmp(s->key.addr[0], s->key.addr[1], 16) <= 0);
 	must(s->len <= p->length && s->sacks <= 4 && s->wscale <= 14);
-	must(!s->macs || (s->macs >= p->data && s->macs + 12 <= p->data + p->captured));
+	must(!s->macs || (s->macs >= p->data && s->macs + MACS_THERE <= p->data + p->captured));
 }
 
 /* The shortest way through the parser, for the plainest of packets, comes to what the general way

@@ -309,8 +309,8 @@ static void a_hole_filled_by_a_later_packet_was_lost_before_the_capture(void **s
 
 static void the_same_frame_again_is_a_duplicate_and_nothing_else(void **state)
 {
-	static const uint8_t first[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
-	static const uint8_t copy[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3};
+	static const uint8_t first[MACS_THERE] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
+	static const uint8_t copy[MACS_THERE] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 3};
 	struct segment g;
 	unsigned i;
 
