@@ -305,7 +305,7 @@ static inline void account(struct direction *d, uint64_t now)
 	if (unlikely(!d->first_data_ns))
 		return;
 	t->now.held[t->hold] += dt;
-	account_flight(d, t, (t->hold != HOLD_IDLE) & (t->hold != HOLD_ZERO) ? dt : 0);
+	account_flight(d, t, ((t->hold != HOLD_IDLE) & (t->hold != HOLD_ZERO)) ? dt : 0);
 }
 
 /* Moves time of this epoch from what it was taken for to what it turned out to be. */
@@ -675,7 +675,7 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	e->bursts_prompt += since < PROMPT_NS + jitter(d);
 	e->bursts_own += (since >= LATE_NS) & ended;
 	e->bursts_early += early & ended & (since >= soon);
-	t->unasked_ns = !early & ended & (since >= soon) ? now : 0;
+	t->unasked_ns = (!early & ended & (since >= soon)) ? now : 0;
 }
 
 static inline uint32_t larger(uint32_t a, uint32_t b)
@@ -727,7 +727,7 @@ void limit_data(struct flow *f, struct direction *d, struct direction *r, const 
 	e->peak = larger(e->peak, (uint32_t)flight);
 	d->peak = larger(d->peak, (uint32_t)flight);
 	e->room = room < e->room ? (uint32_t)room : e->room;
-	e->window = !e->window | (window < e->window) ? (uint32_t)window : e->window;
+	e->window = (!e->window | (window < e->window)) ? (uint32_t)window : e->window;
 	t->hold = !d->have_ack || room >= mss ? HOLD_FLIGHT
 		  : closed(d, r, window)      ? HOLD_ZERO
 					      : HOLD_WINDOW;
