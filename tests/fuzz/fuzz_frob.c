@@ -67,7 +67,7 @@ static void check_limits(const uint8_t *is, const struct packet *p, const struct
 {
 	const uint8_t *tcp = is + p->l4;
 	struct option_map m = map_options(tcp);
-	unsigned headers = p->ip_version == 4 ? 40 : 60;
+	unsigned headers = (p->ip_version == 4 ? 40 : 60) + p->vlans * rules->vlan_cost;
 
 	for (unsigned at = 20; at < 60; at++) {
 		if (m.mss[at] && rules->mtu > headers) {
@@ -108,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= RULES_LEN;
 	rules.mtu = (uint16_t)pkt_get16(data);
 	rules.wscale = (int8_t)(data[2] % 16 - 1); /* off, or 0 to 14 */
+	rules.vlan_cost = data[3] & 2 ? 4 : 0;
 	partial = data[3] & 1;
 
 	is = malloc(size + !size);
