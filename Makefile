@@ -79,13 +79,13 @@ FUZZ_BINS  := $(FUZZ:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-diagnose bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
+.PHONY: all build/longhaul help deps check check-full check-unit check-e2e tools lint format fuzz fuzz-build fuzz-coverage demo bench-diagnose bench-tunnel bench-shaper bench-mtu bench-accel install uninstall clean unit-bins
 
 all: build/longhaul ## build build/longhaul (the default)
 
+# Whichever variant is younger: what was made last is what it leads to.
 build/longhaul: $(O)/longhaul
-	@mkdir -p $(@D)
-	$(Q)ln -sf $(VARIANT)/longhaul $@
+	$(Q)[ "$$(readlink $@)" = $(VARIANT)/longhaul ] || ln -sf $(VARIANT)/longhaul $@
 
 $(O)/longhaul: $(MAIN) $(LIBRARY)
 	$(call say,LD,$@)

@@ -172,8 +172,9 @@ def speed(measured: dict) -> list[str]:
              "it takes to copy the file out of the page cache and look at nothing: no program that copies all of it is faster.", "",
              "Headers only and super-segments are of captures at the sender, three of `path` and three of `congestion`, cut behind the "
              "headers and with all bytes; there a host has several segments as one packet. Where segments are lost and SACKed in all "
-             "of them (six of `congestion`), there is more to look at, for us more than for tcptrace. Full-size packets are of captures "
-             "at the receiver behind a line that is the "
+             "of them (six of `congestion`), there is more to look at, for us more than for tcptrace; until 2026-11-21 that row was the "
+             "one that was held (4.3 × tcptrace then), since by the order of kinds all captures were of that one. Full-size packets are "
+             "of captures at the receiver behind a line that is the "
              f"bottleneck, with all bytes: those of which at most {LONGER_MOST * 100:.0f} % of the packets are longer than a frame of "
              f"{FRAME} bytes, merged by the receiving host.", "",
              "| capture | packets | longer than a frame | bytes of each in the file | MB | `longhaul diagnose` Mpackets/s | `--json` | "
