@@ -573,10 +573,7 @@ size_t decap_batch(const struct cap_packet *p, size_t n, struct segment *s, uint
 
 			s->time_ns = p->time_ns;
 			what[i] = DECAP_TCP;
-			if (usual)
-				read_plain(p, s, 4, ETH_HDR_LEN + 20, end, true);
-			else
-				read_plain(p, s, 4, ETH_HDR_LEN + 20, end, false);
+			read_plain(p, s, 4, ETH_HDR_LEN + 20, end, usual);
 			if (plain & (same | back)) {
 				s->from = from ^ !same;
 				s->as_last = true;

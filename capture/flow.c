@@ -167,8 +167,8 @@ static inline void note_size(struct flow *f, struct direction *d, const struct d
 		d->largest = len;
 		settle_mss(f, from);
 	}
-	/* Without a handshake: nothing on an Ethernet has more than 9000 bytes or so. Here and
-	 * below there is no branch where it could not be foreseen. */
+	/* Without a handshake: nothing on an Ethernet has more than 9000 bytes or so. No branch: it
+	 * could not be foreseen. */
 	d->supers += (len > d->mss) & ((len > 9216) | !!(d->mss_option | o->mss_option));
 }
 
@@ -339,7 +339,7 @@ void flow_too_big(struct flow *f, const struct too_big *big)
 
 static void free_track(struct direction *d)
 {
-	if (unlikely(!d->track))
+	if (!d->track)
 		return;
 	free(d->track->sent);
 	free(d->track);

@@ -90,7 +90,7 @@ struct epoch {
 	uint32_t fresh;	 /* bytes sent for the first time */
 	uint32_t window; /* smallest that was advertised, bytes */
 	uint32_t room;	 /* least room in the window after sending, bytes */
-	uint32_t full;	 /* segments of MSS that were sent… */
+	uint32_t full;	 /* segments of MSS that were sent */
 	uint16_t retrans, lost_queue, timeouts;
 	uint16_t bursts;	/* that began after a pause */
 	uint16_t bursts_on_ack; /* of them right after an ACK */
@@ -102,7 +102,7 @@ struct epoch {
 	uint16_t bursts_early;	/* …a little before an ACK came, and long after any other */
 	uint16_t rests;		/* long pauses, after each of which data were sent… */
 	uint16_t rests_own; /* …with no ACK before, and more before than a pacer lets go at once */
-	uint16_t small;	    /* …and of less */
+	uint16_t small;	    /* segments of less than MSS that were sent */
 	uint16_t late_acks; /* of a small segment, as late as delayed ACKs are */
 	uint16_t late;	    /* silences for which the sender was only late */
 	uint8_t judged;	    /* what the time with data in flight was judged as */

@@ -343,9 +343,9 @@ static inline void view_ack(struct direction *d, const struct direction *r, cons
 	}
 	if (a->ack > t->view_una) {
 		uint64_t since = t->ack_ns > e->start_ns ? t->ack_ns : e->start_ns;
+		uint64_t silence = when > since ? when - since : 0;
 
-		since = when > since ? when - since : 0;
-		e->silence_ns = since > e->silence_ns ? since : e->silence_ns;
+		e->silence_ns = silence > e->silence_ns ? silence : e->silence_ns;
 		e->acked += (uint32_t)(a->ack - t->view_una);
 		if (!d->fin || a->ack < d->next || t->view_una + 1 < a->ack)
 			t->done_ns = when;
@@ -653,8 +653,8 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	const struct direction *d = &f->dir[from];
 	struct track *t = d->track;
 	struct epoch *e = &t->now;
-	uint64_t pause = pause_ns(f), soon = (pause < ANSWER_NS ? pause : ANSWER_NS) + jitter(d);
-	uint64_t rest = now - t->data_ns, since;
+	uint64_t pause = pause_ns(f), late = jitter(d), rest = now - t->data_ns, since;
+	uint64_t soon = (pause < ANSWER_NS ? pause : ANSWER_NS) + late;
 	bool held = !!(s->flags & TCP_PSH) & (s->len < direction_mss(f, from));
 	bool ended = (t->pushed & !t->full) | held, early = false;
 
@@ -672,7 +672,7 @@ static void note_burst(struct flow *f, unsigned from, const struct segment *s,
 	e->bursts_pushed += t->pushed || held;
 	e->bursts_ended += ended;
 	e->bursts_on_ack += since < soon;
-	e->bursts_prompt += since < PROMPT_NS + jitter(d);
+	e->bursts_prompt += since < PROMPT_NS + late;
 	e->bursts_own += (since >= LATE_NS) & ended;
 	e->bursts_early += early & ended & (since >= soon);
 	t->unasked_ns = (!early & ended & (since >= soon)) ? now : 0;

@@ -65,9 +65,8 @@ struct segment {
 	uint8_t sacks;
 
 	struct sighting at;
-	const uint8_t
-		*macs; /* MACS_THERE bytes of an Ethernet header and on; NULL: there is none */
-	uint8_t from;  /* end of the key that sent it: 0 or 1 */
+	const uint8_t *macs; /* MACS_THERE bytes, from the Ethernet header on; NULL: none */
+	uint8_t from;	     /* end of the key that sent it: 0 or 1 */
 	uint8_t ttl;
 	uint8_t ce;   /* the ECN field says "congestion experienced" */
 	bool as_last; /* decap_batch(): of the flow of the segment before it; has no key then */
